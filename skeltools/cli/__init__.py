@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 
 from schemas import commands
-from skeltools.cli import (
-    card,
-    convert,
-    demo,
-    docs,
-    export,
-    inspect,
-    map,
-    merge,
-    recipes,
-    render,
-    schema,
-    skeletons,
-    streams,
-    validate,
-    view,
-)
+
+COMMANDS = (
+    "card", "convert", "demo", "docs", "export", "inspect", "map", "merge", "recipes", "render", "schema",
+    "skeletons", "streams", "validate", "view",
+)  # fmt: skip
+"""Modules of this package, each with a ``command``."""
 
 
 @commands.program("skeltools", ("numpy", "zarr", "h5py", "opencv-python", "pydantic"))
@@ -42,24 +32,8 @@ def cli() -> None:
     """
 
 
-for module in (
-    card,
-    convert,
-    demo,
-    docs,
-    export,
-    inspect,
-    map,
-    merge,
-    recipes,
-    render,
-    schema,
-    skeletons,
-    streams,
-    validate,
-    view,
-):
-    cli.add_command(module.command)
+for name in COMMANDS:
+    cli.add_command(import_module(f"skeltools.cli.{name}").command)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -10,13 +10,13 @@ import click
 from schemas import StoreError, shown
 from schemas.commands import echo
 from schemas.system import remedy
-from skeltools.cli.terminal import STORE, note
+from skeltools.cli.terminal import PATH, STORE, note
 
 
 @click.command("card")
 @STORE
-@click.option("--out", type=click.Path(path_type=Path), help="Write the card there  [standard output].")
-@click.option("--croissant", type=click.Path(path_type=Path), help="Also write Croissant JSON-LD there.")
+@click.option("--out", type=PATH, help="Write the card there  [standard output].")
+@click.option("--croissant", type=PATH, help="Also write Croissant JSON-LD there.")
 def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     """Describe STORE for others: a data card in Markdown, and machine-readable metadata.
 

@@ -14,7 +14,7 @@ from schemas import SkelError
 from schemas.commands import progress, show, stack
 from schemas.parsing import REPORT
 from schemas.places import Place
-from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, unfinished
+from skeltools.cli.terminal import LENGTH, PATH, PLACE, note, show_written, splits_of, unfinished
 
 if TYPE_CHECKING:
     from skeltools.conversion import Summary
@@ -25,14 +25,14 @@ _WHAT = stack(
     click.option(
         "--raw",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Raw folder or zip; repeat for several  [$SKELTOOLS_RAW, ./raw].",
     ),
     click.option(
         "--out",
         default=Place("store.zarr"),
         show_default=True,
-        type=click.Path(path_type=Place),
+        type=PLACE,
         help="The store to write: a folder, or an address such as s3://bucket/store.zarr.",
     ),
     click.option(
@@ -45,7 +45,7 @@ _WHAT = stack(
     ),
     click.option(
         "--classes",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="With custom --from: file of class names, one a line  [of settings or archive, else numbers].",
     ),
     click.option(
@@ -71,7 +71,7 @@ _WHAT = stack(
 )
 """Arguments and options that define a conversion, for ``convert`` and ``convert plan``."""
 
-_STORE = click.argument("store_path", metavar="STORE", type=click.Path(path_type=Place))
+_STORE = click.argument("store_path", metavar="STORE", type=PLACE)
 
 _WORKERS = click.option(
     "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
@@ -132,7 +132,9 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
         warm_up()  # in parallel with this process's own imports
     options["conventions"] = options["conventions"] or None
     options["raw"] = options["raw"] or None
-    run = _adding(options) if add_metrabs else _converting()
+    from skeltools import conversion
+
+    run: Callable[..., Summary] = _adding(options) if add_metrabs else conversion.convert
     with unfinished(options["out"]), progress("reading samples") as on_progress:
         summary = run(dataset, **options, on_progress=on_progress, on_note=note)
     _report(summary)
@@ -144,21 +146,16 @@ def _report(summary: Summary) -> None:
     The store is written nevertheless, and the exit code is 1.
     """
     manifest = summary.manifest
-    for warning in summary.warnings:
-        note(f"warning: {warning}")
-    splits = "; ".join(
-        f"{name} {info.train} train, {info.test} test" for name, info in manifest.protocols.items()
-    )
     conventions = ", ".join(manifest.conventions)
     lines = [
         f"{summary.path}: {manifest.samples} sample{'s' * (manifest.samples != 1)} of {manifest.dataset} "
         f"in {conventions}",
-        f"splits: {splits}",
+        f"splits: {splits_of(manifest)}",
     ]
     if manifest.findings:
         problems = ", ".join(f"{count} x {problem}" for problem, count in manifest.findings.items())
         lines.append(f"findings: {problems} (skeltools inspect lists them)")
-    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+    show_written(lines, manifest, summary.warnings)
     if summary.failed:
         first, many = summary.failed[0], len(summary.failed)
         raise SkelError(
@@ -166,16 +163,6 @@ def _report(summary: Summary) -> None:
             f"{first.detail}",
             remedy=REPORT,
         )
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
-def _converting() -> Callable[..., Summary]:
-    from skeltools import conversion
-
-    return conversion.convert
 
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
@@ -216,14 +203,14 @@ def plan(dataset: str, **options: Any) -> None:
     options["conventions"] = options["conventions"] or None
     options["raw"] = options["raw"] or None
     planned = plan_shards(dataset, **options, on_note=note)
-    last = planned.shards - 1
+    last, out = planned.shards - 1, shlex.quote(str(planned.out))
     shards = "shard" if planned.shards == 1 else "shards"
     few = f", of which {planned.filled} have something to read" if planned.filled < planned.shards else ""
     show(
         f"{planned.samples} samples in {planned.shards} {shards}, 0 to {last}{few}. Next, on any machines:",
-        f"  for n in $(seq 0 {last}); do skeltools convert shard {_quoted(planned.out)} $n; done",
+        f"  for n in $(seq 0 {last}); do skeltools convert shard {out} $n; done",
         "and when all of them are read:",
-        f"  skeltools convert publish {_quoted(planned.out)}",
+        f"  skeltools convert publish {out}",
     )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from schemas.commands import progress, show
-from skeltools.cli.terminal import SYNTHETIC
+from skeltools.cli.terminal import PATH, SYNTHETIC
 
 
 @click.command("demo")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random data.")
 @click.option("--subjects", default=10, show_default=True, type=click.IntRange(1), help="Number of people.")
 @click.option(

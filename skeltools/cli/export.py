@@ -7,20 +7,19 @@ from typing import Any
 
 import click
 
-from schemas.commands import show
-from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC
+from skeltools.cli.terminal import LENGTH, PATH, STORE, show_written
 
 
 @click.command("export")
 @STORE
 @click.option("--to", required=True, metavar="FORMAT", help="crossclr, ctrgcn, hdf5, pyskl or zarr.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file or folder to write.")
+@click.option("--out", required=True, type=PATH, help="The file or folder to write.")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention  [zarr, hdf5: all].")
 @click.option("--stream", "streams", multiple=True, help="Kind of stream  [joint; zarr, hdf5: all].")
 @click.option("--frames", multiple=True, type=LENGTH, help="Length T of the stream  [the only one].")
 @click.option("--split", "protocols", multiple=True, help="Only this split  [all; ctrgcn: as OUT is named].")
 @click.option("--part", metavar="PART", help="Only this half of the split: train or test.")
-@click.option("--ids", type=click.Path(path_type=Path), help="Only the samples of this file, one id a line.")
+@click.option("--ids", type=PATH, help="Only the samples of this file, one id a line.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT once the export is complete.")
 def command(store_path: Path, **options: Any) -> None:
     """Write STORE, or a part of it, in another format.
@@ -46,4 +45,4 @@ def command(store_path: Path, **options: Any) -> None:
     ]
     if done.streams:
         lines.append(f"streams: {', '.join(path.removeprefix('streams/') for path in done.streams)}")
-    show(*lines, *([SYNTHETIC] if done.manifest.synthetic else []))
+    show_written(lines, done.manifest)

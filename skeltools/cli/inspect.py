@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from schemas.commands import echo, show
-from skeltools.cli.terminal import STORE, SYNTHETIC, table_of
+from skeltools.cli.terminal import PATH, STORE, SYNTHETIC, table_of
 
 
 @click.command("inspect")
@@ -19,7 +19,7 @@ from skeltools.cli.terminal import STORE, SYNTHETIC, table_of
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--findings", "only_findings", is_flag=True, help="List every finding, and nothing else.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --findings: as CSV, the content of findings.csv.")
-@click.option("--plots", type=click.Path(path_type=Path), help="Draw the store into this new folder.")
+@click.option("--plots", type=PATH, help="Draw the store into this new folder.")
 @click.option("--force", is_flag=True, help="With --plots: write over pictures that are there.")
 def command(
     store_path: Path, as_json: bool, only_findings: bool, as_csv: bool, plots: Path | None, force: bool

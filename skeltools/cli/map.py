@@ -10,8 +10,7 @@ import click
 
 from schemas import UsageError
 from schemas.commands import echo, progress, show
-from schemas.places import Place
-from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, note, table_of
+from skeltools.cli.terminal import LENGTH, PLACE, STORE, show_written, table_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,11 +21,7 @@ if TYPE_CHECKING:
 @click.command("map")
 @STORE
 @click.option("--to", required=True, metavar="CONVENTION", help="The convention to map to: a name or a file.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Place),
-    help="A folder or an address; without it only the list.",
-)
+@click.option("--out", type=PLACE, help="A folder or an address; without it only the list.")
 @click.option("--convention", help="The one of STORE that is mapped, or a file of it  [the first].")
 @click.option("--partial", is_flag=True, help="Leave out the joints that STORE does not have.")
 @click.option("--keep", is_flag=True, help="Keep the conventions of STORE, too.")
@@ -65,12 +60,10 @@ def command(store_path: Path, out: Path | None, as_json: bool, **options: Any) -
     with progress("writing rows") as on_progress:
         summary = map_store(store_path, out=out, **options, on_progress=on_progress)
     manifest = summary.manifest
-    for warning in summary.warnings:
-        note(f"warning: {warning}")
     lines = [f"{out}: {manifest.samples} samples of {manifest.dataset} in {', '.join(manifest.conventions)}"]
     if summary.findings:
         lines.append(f"findings: {len(summary.findings)} of the mapping (skeltools inspect lists them)")
-    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+    show_written(lines, manifest, summary.warnings)
 
 
 def _fields(made: Mapping) -> dict[str, Any]:

@@ -7,19 +7,13 @@ from typing import Any
 
 import click
 
-from schemas.commands import progress, show
-from schemas.places import Place
-from skeltools.cli.terminal import LENGTH, SYNTHETIC, note
+from schemas.commands import progress
+from skeltools.cli.terminal import LENGTH, PLACE, show_written, splits_of
 
 
 @click.command("merge")
-@click.argument("stores", metavar="STORE STORE...", nargs=-1, type=click.Path(path_type=Place))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Place),
-    help="A folder or an address.",
-)
+@click.argument("stores", metavar="STORE STORE...", nargs=-1, type=PLACE)
+@click.option("--out", required=True, type=PLACE, help="A folder or an address.")
 @click.option("--name", help="Name of the new data set  [those of the stores, joined by +].")
 @click.option(
     "--prefix",
@@ -61,14 +55,9 @@ def command(stores: tuple[Path, ...], out: Path, **options: Any) -> None:
     with progress("writing rows") as on_progress:
         summary = merge(list(stores), out=out, **options, on_progress=on_progress)
     manifest = summary.manifest
-    for warning in summary.warnings:
-        note(f"warning: {warning}")
     lines = [f"{out}: {manifest.samples} samples of {manifest.dataset} in {', '.join(manifest.conventions)}"]
     for part in manifest.parts:
         shifts = "".join(f", {column} + {shift}" for column, shift in part.shifts.items())
         lines.append(f"{part.name}: {part.samples} samples{shifts}")
-    splits = "; ".join(
-        f"{name} {info.train} train, {info.test} test" for name, info in manifest.protocols.items()
-    )
-    lines.append(f"{len(manifest.classes)} classes; splits: {splits or 'none'}")
-    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+    lines.append(f"{len(manifest.classes)} classes; splits: {splits_of(manifest) or 'none'}")
+    show_written(lines, manifest, summary.warnings)

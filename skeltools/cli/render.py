@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.commands import show
-from schemas.places import Place
+from skeltools.cli.terminal import PATH, PLACE
 
 if TYPE_CHECKING:
     from skeltools.opened import Clip, OpenedStore
@@ -25,12 +25,12 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> tup
 
 
 @click.command("render")
-@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Place))
+@click.argument("store_path", metavar="STORE", type=PLACE)
 @click.argument("id")
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The file: .mp4, .gif, .webp or .apng moves; .png, .svg or .pdf is a film strip.",
 )
 @click.option(

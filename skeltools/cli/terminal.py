@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.box import SIMPLE
 from rich.table import Table
 
-from schemas.commands import echo
+from schemas.commands import echo, show
 from schemas.places import Place
+
+if TYPE_CHECKING:
+    from schemas import StoreManifest
+
+PATH = click.Path(path_type=Path)
+"""A path here."""
+PLACE = click.Path(path_type=Place)
+"""A path here, or an address."""
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
@@ -50,11 +58,24 @@ def note(text: str) -> None:
     echo(text, err=True)
 
 
+def show_written(lines: Iterable[str], manifest: StoreManifest, warnings: Iterable[str] = ()) -> None:
+    """Print what was written, after warnings, and whether it is demo data."""
+    for warning in warnings:
+        note(f"warning: {warning}")
+    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+
+
+def splits_of(manifest: StoreManifest) -> str:
+    """The splits of a store, with the sizes of their halves."""
+    sizes = (f"{name} {info.train} train, {info.test} test" for name, info in manifest.protocols.items())
+    return "; ".join(sizes)
+
+
 LENGTH = click.IntRange(1, 10_000)  # as schemas.Length
 STORE = click.argument(
     "store_path",
     metavar="[STORE]",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     envvar="SKELTOOLS_STORE",
     default=Place("store.zarr"),
 )

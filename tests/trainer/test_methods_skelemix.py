@@ -17,7 +17,7 @@ from torch import Tensor
 from schemas import OptimiseConfig, UsageError
 from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton
 from trainer import config, losses, methods, optim
-from trainer.encoders.graphs import inward_outward
+from trainer.encoders.graph_network import inward_outward
 from trainer.methods import mixing
 from trainer.methods.mixing import Region
 from trainer.methods.skelemixclr import SkeleMixCLR

@@ -6,28 +6,16 @@ There is one file per command; ``display`` has their progress bars.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from schemas import commands
-from trainer.cli import (
-    compare,
-    embed,
-    ensemble,
-    evaluate,
-    export,
-    methods,
-    predict,
-    pretrain,
-    publish,
-    released,
-    report,
-    search,
-    segment,
-    sweep,
-    table,
-    verify,
-    view,
-)
 from trainer.kernels import malloc
+
+COMMANDS = (
+    "compare", "embed", "ensemble", "evaluate", "export", "methods", "predict", "pretrain", "publish",
+    "released", "report", "search", "segment", "sweep", "table", "verify", "view",
+)  # fmt: skip
+"""Modules of this package, each with a ``command``."""
 
 
 @commands.program("trainer", ("torch", "numpy", "zarr", "pydantic"), max_content_width=110)
@@ -42,26 +30,8 @@ def cli() -> None:
     """
 
 
-for module in (
-    compare,
-    embed,
-    ensemble,
-    evaluate,
-    export,
-    methods,
-    predict,
-    pretrain,
-    publish,
-    released,
-    report,
-    search,
-    segment,
-    sweep,
-    table,
-    verify,
-    view,
-):
-    cli.add_command(module.command)
+for name in COMMANDS:
+    cli.add_command(import_module(f"trainer.cli.{name}").command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import click
 
 from schemas.commands import echo
 from trainer.cli.figures import print_results
+from trainer.cli.options import PATH
 
 if TYPE_CHECKING:
     from trainer.evaluate.significance import McNemar
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("first", metavar="RUN_A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="RUN_B", type=click.Path(path_type=Path))
+@click.argument("first", metavar="RUN_A", type=PATH)
+@click.argument("second", metavar="RUN_B", type=PATH)
 @click.option("--protocol", default="linear", show_default=True, help="Protocol whose scores are compared.")
 @click.option(
     "--convention", "conventions", multiple=True, help="Convention of the result, when there are several."

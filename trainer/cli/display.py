@@ -67,6 +67,11 @@ def _state_text(state: loop.Progress) -> str:
     )
 
 
+def left_out(text: str) -> None:
+    """Print why a clip is not used."""
+    echo(f"left out: {text}", err=True)
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from schemas.commands import echo
+from trainer.cli.display import left_out
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
     CLIPS,
     DEVICE,
+    PATH,
     PLACES,
     STORES_OF_RUN,
     UNFINISHED,
@@ -21,11 +23,9 @@ from trainer.cli.options import (
 
 
 @click.command("embed")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @PLACES
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .npz, .parquet or .zarr."
-)
+@click.option("--out", type=PATH, required=True, help="File to write: .npz, .parquet or .zarr.")
 @CLIP_ENCODER
 @CLIP_CONVENTIONS
 @click.option(
@@ -73,7 +73,7 @@ def command(
         Asked(places, **asked),
         conventions=conventions,
         fused=fused,
-        on_problem=lambda text: echo(f"left out: {text}", err=True),
+        on_problem=left_out,
     )
     embedded_files.write(clips, out)
     sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in clips.features.items())

@@ -10,14 +10,14 @@ import click
 from schemas import UsageError
 from schemas.commands import echo
 from trainer.cli.figures import print_json, print_results
-from trainer.cli.options import STREAM_WEIGHTS, stream_weights
+from trainer.cli.options import PATH, STREAM_WEIGHTS, stream_weights
 
 if TYPE_CHECKING:
     from schemas import EvaluationResult
 
 
 @click.command("ensemble")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PATH)
 @click.option("--protocol", default="linear", show_default=True, help="Protocol whose scores are averaged.")
 @click.option("--convention", "conventions", multiple=True, help="Only these conventions. Default: all.")
 @click.option(
@@ -36,11 +36,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Use the samples that all of them have, instead of refusing when they differ.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Result file to write (.json); the scores are written beside it.",
-)
+@click.option("--out", type=PATH, help="Result file to write (.json); the scores are written beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     runs: tuple[Path, ...],

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.commands import echo, progress
-from schemas.places import Place
 from trainer.cli.figures import print_json, print_results
-from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED, Size
+from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, PATH, PLACE, STORES_OF_RUN, UNFINISHED, Size
 
 if TYPE_CHECKING:
     from schemas import EvaluationResult
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option(
     "--protocol",
     "protocols",
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 @STORES_OF_RUN
 @click.option(
     "--target",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     help="Store that transfer trains and tests on, and knn, linear and retrieval of the frozen encoder, too.",
 )
 @click.option(

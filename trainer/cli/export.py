@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schemas.commands import echo
-from trainer.cli.options import STORES_OF_RUN, UNFINISHED
+from trainer.cli.options import PATH, STORES_OF_RUN, UNFINISHED
 
 if TYPE_CHECKING:
     from trainer.export import EncoderCard
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--encoder", help="Encoder of the method to export: joint, bone, motion, seq, ...")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
+@click.option("--out", type=PATH, help="Folder to write. Default: RUN/export.")
 @STORES_OF_RUN
 @click.option(
     "--classifier",
@@ -30,17 +30,7 @@ if TYPE_CHECKING:
 )
 @UNFINISHED
 @click.option("--force", is_flag=True, help="Replace an encoder that was exported to the folder before.")
-def command(
-    run: Path,
-    encoder: str | None,
-    conventions: tuple[str, ...],
-    out: Path | None,
-    store: tuple[Path, ...],
-    classifier: str | None,
-    onnx: bool,
-    unfinished: bool,
-    force: bool,
-) -> None:
+def command(run: Path, out: Path | None, **options: Any) -> None:
     """Write the query encoder of a run as safetensors with a card in JSON, to use it without run and store.
 
     \b
@@ -59,18 +49,7 @@ def command(
     from trainer.export import export_run
 
     folder = out or run / "export"
-    card = export_run(
-        run,
-        folder,
-        encoder=encoder,
-        conventions=conventions,
-        store=store,
-        classifier=classifier,
-        onnx=onnx,
-        unfinished=unfinished,
-        force=force,
-    )
-    _print_card(folder, card)
+    _print_card(folder, export_run(run, folder, **options))
 
 
 def _print_card(folder: Path, card: EncoderCard) -> None:

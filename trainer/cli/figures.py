@@ -12,7 +12,17 @@ from schemas.commands import echo, show
 if TYPE_CHECKING:
     from schemas import EvaluationResult
 
-_SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
+SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
+
+
+def table_of(text: Sequence[str], numbers: Sequence[str], *, no_wrap: bool = True) -> Table:
+    """A table without lines, with columns of text before those of numbers."""
+    table = Table(box=None, pad_edge=False)
+    for name in text:
+        table.add_column(name, no_wrap=no_wrap)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=no_wrap)
+    return table
 
 
 def print_json(results: Sequence[EvaluationResult]) -> None:
@@ -36,22 +46,20 @@ def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()
         columns["convention"] = lambda r: r.convention
     if len({result.encoder for result in results}) > 1:
         columns["encoder"] = marked
-    named = len(columns) + bool(names)
+    text = [*(["result"] if names else []), *columns]
     columns |= {"top-1 %": _top1, "95 % interval": _interval, "top-5 %": lambda r: _percent(r.top5)}
     columns |= {"class mean %": lambda r: _percent(r.macro), "best epoch %": lambda r: _percent(r.best_top1)}
     columns["random encoder kNN %"] = lambda r: _percent(r.random_knn)
-    table = Table(box=None, pad_edge=False)
-    for place, name in enumerate([*(["result"] if names else []), *columns]):
-        table.add_column(name, justify="left" if place < named else "right", no_wrap=True)
+    table = table_of(text, [name for name in columns if name not in text])
     for row, result in enumerate(results):
-        table.add_row(*names[row : row + 1], *(text(result) for text in columns.values()))
+        table.add_row(*names[row : row + 1], *(shown(result) for shown in columns.values()))
     show(table)
     if best:
         echo("* the best single encoder of its protocol; those joined by + are evaluated together")
     for note in dict.fromkeys(note for result in results for note in result.notes):
         echo(f"note: {note}")
     if results[0].synthetic:
-        echo(_SYNTHETIC)
+        echo(SYNTHETIC)
 
 
 def _percent(fraction: float | None) -> str:

@@ -15,9 +15,6 @@ from schemas.commands import echo, stack
 if TYPE_CHECKING:
     from trainer.use.model import Model
 
-_OPTIONS = ("window", "stride", "units", "axes")
-
-
 options = stack(
     click.option(
         "--follow",
@@ -41,7 +38,9 @@ options = stack(
     click.option("--units", type=click.Choice(["m", "cm", "mm", "in"]), help="--follow: default: m."),
     click.option("--axes", metavar="X,Y,Z", help="--follow: where they point. Default: left,up,forward."),
 )
-"""``--follow`` and what goes with it, as ``live`` and a mapping's worth of options."""
+"""``--follow``, as ``live``, and ``OPTIONS``, which go with it."""
+
+OPTIONS = ("window", "stride", "units", "axes")
 
 
 def check(live: bool, places: tuple[Path, ...], files: Mapping[str, Any], given: Mapping[str, Any]) -> None:

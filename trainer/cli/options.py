@@ -12,6 +12,11 @@ from schemas import UsageError
 from schemas.commands import stack
 from schemas.places import Place
 
+PATH = click.Path(path_type=Path)
+"""A path here."""
+PLACE = click.Path(path_type=Place)
+"""A path here, or an address."""
+
 
 class Size(click.ParamType):
     """Bytes of memory, as a number or as text such as ``8GB`` and ``512MiB``."""
@@ -32,7 +37,7 @@ class Size(click.ParamType):
 
 INIT_FROM = click.option(
     "--init-from",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Start from the weights of a run, an export or an imported run.",
 )
 INIT_SKIP = click.option(
@@ -43,32 +48,28 @@ INIT_SKIP = click.option(
 )
 STORE = click.option(
     "--store",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     help="Store made by `skeltools convert`. Default: $SKELTOOLS_STORE, else ./store.zarr.",
 )
 STORES = click.option(
     "--store",
     "stores",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     multiple=True,
     help="Store made by `skeltools convert`; may be repeated: one encoder for all. Default: "
     "$SKELTOOLS_STORE, else ./store.zarr.",
 )
-STORE_OF_RUN = click.option(
-    "--store", type=click.Path(path_type=Place), help="Where the store of the run is now, if it was moved."
-)
+STORE_OF_RUN = click.option("--store", type=PLACE, help="Where the store of the run is now, if it was moved.")
 STORES_OF_RUN = click.option(
     "--store",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     multiple=True,
     help="Where the store of the run is now, if it was moved. Of a run of several: the one that is meant, "
     "repeated for others that were moved.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 
-PLACES = click.argument(
-    "places", nargs=-1, required=True, metavar="STORE|FILE...", type=click.Path(path_type=Place)
-)
+PLACES = click.argument("places", nargs=-1, required=True, metavar="STORE|FILE...", type=PLACE)
 CLIP_ENCODER = click.option("--encoder", help="Only this encoder of the method: joint, bone, motion, ...")
 CLIP_CONVENTION = click.option("--convention", help="Skeleton of the clips. Default: the encoder's first.")
 CLIP_CONVENTIONS = click.option(
@@ -90,7 +91,7 @@ PART = click.option(
 )
 SETTINGS = click.option(
     "--settings",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A dataset.yaml that describes the raw files. Default: the one beside them.",
 )
 CLIPS = stack(SPLIT, PART, SETTINGS)

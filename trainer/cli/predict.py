@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.commands import echo
-from schemas.places import Place
 from trainer.cli import follow
+from trainer.cli.display import left_out
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
     CLIPS,
     DEVICE,
+    PATH,
+    PLACE,
     STORES_OF_RUN,
     STREAM_WEIGHTS,
     UNFINISHED,
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @click.command("predict")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=click.Path(path_type=Place))
+@click.argument("run", type=PATH)
+@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=PLACE)
 @click.option(
     "--classifier",
     metavar="FIGURE",
@@ -71,15 +73,9 @@ def command(
     unfinished: bool,
     as_json: bool,
     live: bool,
-    window: int | None,
-    stride: int | None,
-    units: str | None,
-    axes: str | None,
-    split: str | None,
-    part: str | None,
-    settings: Path | None,
     conventions: tuple[str, ...],
     weights: str,
+    **given: Any,
 ) -> None:
     """Name the class of clips: of stores, raw files, or folders of these.
 
@@ -97,8 +93,8 @@ def command(
       trainer predict runs/ms-clr store.zarr --part test --convention all
       sensor | trainer predict runs/skeletonclr --follow --window 60 --stride 15
     """
-    files: dict[str, Any] = {"split": split, "part": part, "settings": settings}
-    stream: dict[str, Any] = {"window": window, "stride": stride, "units": units, "axes": axes}
+    files = {name: given[name] for name in ("split", "part", "settings")}
+    stream = {name: given[name] for name in follow.OPTIONS}
     follow.check(live, places, files, stream)
     from trainer.use import answers as asking
     from trainer.use.model import every
@@ -124,7 +120,7 @@ def command(
             weights=stream_weights(weights),
             unknown=unknown,
             keep=keep,
-            on_problem=lambda text: echo(f"left out: {text}", err=True),
+            on_problem=left_out,
         )
     )
     if as_json:

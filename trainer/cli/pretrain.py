@@ -12,7 +12,7 @@ import click
 from schemas import UsageError
 from schemas.commands import echo
 from trainer.cli.display import duration, training_display
-from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
+from trainer.cli.options import INIT_FROM, INIT_SKIP, PATH, STORES, usual_store
 from trainer.cli.profile import show_profile
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--method", help="Method, or method-preset; `trainer methods` lists them.")
 @click.option("--preset", help="Preset of the method. Default: the one that suits the store.")
 @click.option("--base", help="The method that ms-clr trains.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file with settings.")
+@click.option("--config", "file", type=PATH, help="YAML file with settings.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
 )
@@ -58,7 +58,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 )
 @INIT_FROM
 @INIT_SKIP
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
+@click.option("--out", type=PATH, help="Run folder. Default: runs/METHOD.")
 @click.option(
     "--resume",
     type=click.Choice(["yes", "auto"]),
@@ -100,10 +100,8 @@ def command(**options: Any) -> None:
     else:
         settings = settings_of(options)
     main = distributed.is_main()
-    for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
-        if main:
-            echo(f"note: {line}", err=True)
-    for line in settings.notes if main else ():
+    unreached = config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs)
+    for line in (*unreached, *settings.notes) if main else ():
         echo(f"note: {line}", err=True)
     if options["dry_run"]:
         loop.build(settings.config, initial=not resume)
@@ -204,9 +202,7 @@ def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
     from trainer import checkpoint, config
 
     saved = checkpoint.load(out / checkpoint.LAST).config
-    names = ("method", "preset", "base", "file")
-    given = {name: options[name] for name in names}
-    return config.resume(saved, store=options["stores"], **given, overrides=_overrides(options))
+    return config.resume(saved, store=options["stores"], **_named(options), overrides=_overrides(options))
 
 
 def settings_of(options: dict[str, Any]) -> config.Settings:
@@ -219,15 +215,12 @@ def settings_of(options: dict[str, Any]) -> config.Settings:
         named = dict(config.read_file(options["file"]).get("data") or {}).get("store") or []
         paths = list(named) if isinstance(named, list) else [named]
     first, *others = map(open_store, paths or [usual_store()])
-    return config.resolve(
-        first,
-        more=others,
-        method=options["method"],
-        preset=options["preset"],
-        base=options["base"],
-        file=options["file"],
-        overrides=_overrides(options),
-    )
+    return config.resolve(first, more=others, **_named(options), overrides=_overrides(options))
+
+
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that name where settings come from."""
+    return {name: options[name] for name in ("method", "preset", "base", "file")}
 
 
 _SHORTCUTS = {

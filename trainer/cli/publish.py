@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from schemas.commands import echo
-from trainer.cli.options import STORES_OF_RUN, UNFINISHED
+from trainer.cli.options import PATH, STORES_OF_RUN, UNFINISHED
 
 
 @click.command("publish")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--to", required=True, metavar="FOLDER|hf://USER/NAME", help="Where to; a folder is made.")
 @click.option("--encoder", help="Encoder of the method: joint, bone, motion, seq, ...")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; may be repeated.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schemas.commands import echo
-from trainer.cli.options import STORE, usual_store
+from trainer.cli.options import PATH, STORE, usual_store
 
 if TYPE_CHECKING:
     from trainer.released import Imported
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
 
 
 @click.command("import")
-@click.argument("file", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("file", metavar="CHECKPOINT", type=PATH)
 @click.option(
     "--from",
     "code",
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
     help="Whose code wrote the file: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
 )
 @STORE
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/CODE-imported.")
+@click.option("--out", type=PATH, help="Run folder. Default: runs/CODE-imported.")
 @click.option("--preset", default="released", show_default=True, help="Preset of the method.")
 @click.option("--split", help="Split that the weights were trained on. Default: the store's first.")
 @click.option("--stream", help="joint, bone or motion, of a method with one stream. Default: joint.")
@@ -45,13 +45,11 @@ def command(
     code: str,
     store: Path | None,
     out: Path | None,
-    preset: str,
     split: str | None,
     stream: str | None,
-    conventions: tuple[str, ...],
     assignments: tuple[str, ...],
-    force: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Turn a checkpoint of a paper's own code into a run.
 
@@ -77,10 +75,8 @@ def command(
         code,
         store=store or usual_store(),
         out=out or Path("runs", f"{code}-imported"),
-        preset=preset,
-        conventions=conventions,
         overrides=overrides,
-        force=force,
+        **options,
     )
     if as_json:
         echo(

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from schemas.commands import echo, progress
-from trainer.cli.options import DEVICE, STORE_OF_RUN
+from trainer.cli.options import DEVICE, PATH, STORE_OF_RUN
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="report.html",
-    show_default=True,
-    help="HTML file to write.",
-)
-@click.option(
-    "--markdown",
-    type=click.Path(path_type=Path),
-    help="Also write the page as Markdown, with its drawings beside it.",
-)
-@click.option(
-    "--baseline",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Run that the others are compared with.",
-)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PATH)
+@click.option("--out", type=PATH, default="report.html", show_default=True, help="HTML file to write.")
+@click.option("--markdown", type=PATH, help="Also write the page as Markdown, with its drawings beside it.")
+@click.option("--baseline", type=PATH, metavar="RUN", help="Run that the others are compared with.")
 @click.option("--title", help="Title of the page.")
 @STORE_OF_RUN
 @DEVICE
@@ -39,14 +25,7 @@ from trainer.cli.options import DEVICE, STORE_OF_RUN
     help="Leave out the parts that need to encode clips: features, activation, neighbours.",
 )
 def command(
-    runs: tuple[Path, ...],
-    out: Path,
-    markdown: Path | None,
-    baseline: Path | None,
-    title: str | None,
-    store: Path | None,
-    device: str,
-    no_encoders: bool,
+    runs: tuple[Path, ...], out: Path, markdown: Path | None, no_encoders: bool, **options: Any
 ) -> None:
     """Write one page about a run, or about several side by side: results, curves, confusion, features.
 
@@ -67,15 +46,7 @@ def command(
     from trainer.report.build import build
 
     with progress("encoding") as on_progress:
-        built = build(
-            runs,
-            baseline=baseline,
-            store=store,
-            title=title,
-            device=device,
-            encoders=not no_encoders,
-            on_progress=on_progress,
-        )
+        built = build(runs, encoders=not no_encoders, on_progress=on_progress, **options)
     size = page.write_html(built, out)
     echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")
     for verdict in built.verdicts:

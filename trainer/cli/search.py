@@ -15,12 +15,14 @@ import click
 from rich.table import Table
 
 from schemas.commands import echo, progress, show
-from schemas.places import Place
+from trainer.cli.display import left_out
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
     CLIPS,
     DEVICE,
+    PATH,
+    PLACE,
     UNFINISHED,
     device_name,
 )
@@ -32,7 +34,7 @@ _CHECKS = ("duplicates", "outliers", "suspicious_labels")
 
 
 @click.command("search")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option(
     "--query",
     "queries",
@@ -43,11 +45,7 @@ _CHECKS = ("duplicates", "outliers", "suspicious_labels")
 @click.option("--duplicates", is_flag=True, help="Pairs of clips that are nearly the same.")
 @click.option("--outliers", is_flag=True, help="Clips that are far from all others.")
 @click.option("--suspicious-labels", is_flag=True, help="Clips whose neighbours have another label.")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Place),
-    help="Store to search. Default: the one the run was trained on.",
-)
+@click.option("--store", type=PLACE, help="Store to search. Default: the one the run was trained on.")
 @click.option(
     "-k",
     type=click.IntRange(1),
@@ -107,7 +105,7 @@ def command(
             run,
             store,
             device=device_name(device),
-            on_problem=_left_out,
+            on_problem=left_out,
             on_progress=None if on_progress is None else lambda done: on_progress(done, None),
             **given,
         )
@@ -137,10 +135,6 @@ def _check(
         raise click.UsageError("give one of --json and --csv")
 
 
-def _left_out(text: str) -> None:
-    echo(f"left out: {text}", err=True)
-
-
 def _rows(
     bank: Bank, queries: Sequence[str], asked: Sequence[str], k: int | None, threshold: float | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -166,7 +160,7 @@ def _nearest(bank: Bank, queries: Sequence[str], near: dict[str, Any]) -> list[d
     return [
         {"query": each.query, "query_label": each.label, "rank": place, "id": id, "label": label}
         | {"similarity": float(similarity)}
-        for each in bank.neighbours(*queries, on_problem=_left_out, **near)
+        for each in bank.neighbours(*queries, on_problem=left_out, **near)
         for place, (id, label, similarity) in enumerate(
             zip(each.ids, each.labels, each.similarities, strict=True), start=1
         )
@@ -203,13 +197,11 @@ def _print(rows: list[dict[str, Any]], top: int) -> None:
 
 
 def _shown(value: Any) -> str:
+    """Numbers with six decimals, for a cosine may be near one, or two significant digits if they are tiny."""
     if value is None:
         return "-"
-    return _decimals(value) if isinstance(value, float) else str(value)
-
-
-def _decimals(value: float) -> str:
-    """Six decimals, for a cosine may be near one; two significant digits for tiny numbers."""
+    if not isinstance(value, float):
+        return str(value)
     return f"{value:.2g}" if 0 < abs(value) < 1e-4 else f"{value:.6f}"
 
 

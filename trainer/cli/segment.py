@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from schemas.commands import echo, progress, show
-from trainer.cli.figures import print_json
+from trainer.cli.display import left_out
+from trainer.cli.figures import print_json, table_of
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
     CLIPS,
     DEVICE,
+    PATH,
     PLACES,
     STORES_OF_RUN,
     UNFINISHED,
@@ -39,9 +40,9 @@ _SHOWN = {
 
 
 @click.command("segment")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @PLACES
-@click.option("--out", type=click.Path(path_type=Path), help="File to write the segments to (.csv or .json).")
+@click.option("--out", type=PATH, help="File to write the segments to (.csv or .json).")
 @click.option(
     "--classifier",
     metavar="FIGURE",
@@ -125,7 +126,7 @@ def command(
             device=device_name(device),
             store=store,
             unfinished=unfinished,
-            on_problem=lambda text: echo(f"left out: {text}", err=True),
+            on_problem=left_out,
             on_recording=on_progress,
         )
     if given.results and not as_json:
@@ -148,9 +149,7 @@ def _print(run: Path, results: Sequence[EvaluationResult]) -> None:
         f"recordings to learn from, {first.test_samples} to test), windows of {first.settings['window']} "
         f"frames, {first.convention}"
     )
-    table = Table(box=None, pad_edge=False)
-    for name in ("encoder", *_SHOWN):
-        table.add_column(name, justify="left" if name == "encoder" else "right", no_wrap=True)
+    table = table_of(["encoder"], list(_SHOWN))
     for each in results:
         made = each.details["figures"]
         table.add_row(each.encoder, *(f"{100 * made[name]:.1f}" for name in _SHOWN.values()))

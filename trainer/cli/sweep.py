@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from schemas import ConfigError, SkelError, UsageError
 from schemas.commands import echo, progress, show
 from trainer.cli import evaluate, pretrain
 from trainer.cli.display import duration
+from trainer.cli.figures import SYNTHETIC, table_of
+from trainer.cli.options import PATH
 
 if TYPE_CHECKING:
     from trainer.sweeps import Plan, Task
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 
 @click.command("sweep")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time. Default: 1, or one for each --device.")
 @click.option("--device", "devices", multiple=True, help="Dealt out to the runs at a time; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs. Default: the file's.")
+@click.option("--out", type=PATH, help="Folder of the runs. Default: the file's.")
 @click.option("--run", "names", multiple=True, metavar="NAME", help="Only this run; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Check all runs, print what would be run, and stop.")
 @click.option("--slurm", is_flag=True, help="Write a script for sbatch of the runs that are left, and stop.")
@@ -80,7 +81,7 @@ def command(
         _slurm(plan, left)
         return
     tasks = () if only_table else plan.runs
-    listener, silent = _Told(len(tasks)), _Told(len(tasks), quiet=True)
+    listener, silent = _TaskLines(len(tasks)), _TaskLines(len(tasks), quiet=True)
     outcomes, stopped = here.run_all(
         plan, tasks, jobs=jobs, devices=devices, on_task=listener, on_ensemble=silent
     )
@@ -176,7 +177,7 @@ def _slurm(plan: Plan, left: Sequence[Task]) -> None:
     echo(f"then: {command_of(plan, '--table')}")
 
 
-class _Told:
+class _TaskLines:
     """Prints a line on stderr when a run starts and when it ends."""
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
@@ -218,16 +219,13 @@ def _print(plan: Plan, lines: Sequence[Line]) -> None:
     for each in averaged:
         key = (*each.axes.values(), *(each.measured if several else ()))
         rows.setdefault(key, {})[each.figure] = str(each)
-    grid = Table(box=None, pad_edge=False)
-    for heading in (*averaged[0].axes, *(("convention", "encoder") if several else ())):
-        grid.add_column(heading, no_wrap=True)
-    for figure in figures:
-        grid.add_column(f"{figure} %", justify="right", no_wrap=True)
+    text = [*averaged[0].axes, *(("convention", "encoder") if several else ())]
+    grid = table_of(text, [f"{figure} %" for figure in figures])
     for key, values in rows.items():
         grid.add_row(*key, *(values.get(figure, "-") for figure in figures))
     show(grid)
     if any(line["synthetic"] for line in lines):
-        echo("built-in demo data: numbers say nothing about NTU RGB+D")
+        echo(SYNTHETIC)
 
 
 def _end(plan: Plan, outcomes: Sequence[Outcome], stopped: int | None) -> None:

@@ -14,6 +14,8 @@ import click
 from rich.table import Table
 
 from schemas.commands import echo, show
+from trainer.cli.figures import table_of
+from trainer.cli.options import PATH
 
 if TYPE_CHECKING:
     from trainer.tables import Cell, FilledTable, Ours
@@ -30,7 +32,7 @@ class Remarks:
 
 @click.command("table")
 @click.argument("name", required=False)
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=PATH)
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--latex", is_flag=True, help="Print a LaTeX tabular (booktabs).")
@@ -93,9 +95,7 @@ def _print_table(filled: FilledTable) -> None:
     table = filled.table
     echo(f"{table.source}: {table.caption}")
     echo(f"{table.title}. {table.unit}: published | ours (difference)")
-    grid = Table(box=None, pad_edge=False)
-    for heading in ("", "stream", *table.columns):
-        grid.add_column(heading, justify="left" if heading in ("", "stream") else "right")
+    grid = table_of(["", "stream"], table.columns, no_wrap=False)
     for row, cells in zip(table.rows, filled.rows, strict=True):
         grid.add_row(row.label, row.stream or "", *(_shown(cell) for cell in cells))
     show(grid)

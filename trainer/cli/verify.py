@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 from schemas.commands import echo
-from schemas.places import Place
-from trainer.cli.options import DEVICE, usual_store
+from trainer.cli.options import DEVICE, PLACE, usual_store
 
 
 @click.command("verify")
@@ -19,7 +18,7 @@ from trainer.cli.options import DEVICE, usual_store
 @click.option(
     "--store",
     "stores",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     multiple=True,
     help="Store to measure on; may be repeated: each figure takes the one that it was measured on. "
     "Default: $SKELTOOLS_STORE, else ./store.zarr.",

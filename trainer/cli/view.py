@@ -7,16 +7,15 @@ from pathlib import Path
 import click
 
 from schemas.commands import echo
-from schemas.places import Place
-from trainer.cli.options import DEVICE, STORES_OF_RUN
+from trainer.cli.options import DEVICE, PATH, PLACE, STORES_OF_RUN
 
 
 @click.command("view")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @STORES_OF_RUN
 @click.option(
     "--recordings",
-    type=click.Path(path_type=Place),
+    type=PLACE,
     metavar="STORE",
     help="Recordings that are not cut: what `trainer segment` finds in them. Default: the run's store.",
 )
@@ -24,7 +23,7 @@ from trainer.cli.options import DEVICE, STORES_OF_RUN
     "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen. Default: a free port."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--html", "out", type=click.Path(path_type=Path), help="Write one file to send instead.")
+@click.option("--html", "out", type=PATH, help="Write one file to send instead.")
 @click.option("--force", is_flag=True, help="With --html: replace a file that is there.")
 @DEVICE
 def command(

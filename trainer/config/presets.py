@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from schemas import UsageError, unknown
-from trainer.config.trees import Tree, leaves, merge
+from trainer.config.trees import Tree, is_within, leaves, merge
 
 FOLDER = Path(__file__).parents[1] / "presets"
 """One file per method; its first preset substitutes for presets that only other methods have."""
@@ -104,7 +104,7 @@ def _without(branches: Iterable[str], parent: Preset) -> tuple[Tree, dict[str, s
     for branch in branches:
         *way, last = branch.split(".")
         del reduce(getitem, way, tree)[last]
-        sources = {path: said for path, said in sources.items() if not f"{path}.".startswith(f"{branch}.")}
+        sources = {path: said for path, said in sources.items() if not is_within(path, branch)}
     return tree, sources
 
 
@@ -136,9 +136,9 @@ def _spread(written: Mapping[str, str], tree: Tree) -> dict[str, str]:
     """Assign sources of whole branches to every value in them; the innermost branch wins."""
     sources: dict[str, str] = {}
     for branch in sorted(written, key=len):
-        sources |= {path: written[branch] for path, _ in leaves(tree) if f"{path}.".startswith(f"{branch}.")}
+        sources |= {path: written[branch] for path, _ in leaves(tree) if is_within(path, branch)}
     return sources
 
 
 def below(values: Mapping[str, Any], path: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if f"{name}.".startswith(f"{path}.")}
+    return {name: value for name, value in values.items() if is_within(name, path)}

@@ -17,23 +17,19 @@ def whole_epochs(method: Component, epochs: int) -> tuple[Component, dict[str, s
     Rounds to the nearest epoch. Raises ConfigError for a float that is not a share.
     """
     notes: dict[str, str] = {}
-    options = _replaced(method.options, "method.options", epochs, notes)
+    options = _whole(method.options, "method.options", epochs, notes)
     return Component(name=method.name, options=options), notes
 
 
-def _replaced(node: Any, path: str, epochs: int, notes: dict[str, str]) -> Any:
-    if not isinstance(node, dict):
+def _whole(node: Any, path: str, epochs: int, notes: dict[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _whole(value, f"{path}.{key}", epochs, notes) for key, value in node.items()}
+    if not (path.endswith("_from") and isinstance(node, float)):
         return node
-    return {key: _value(key, value, f"{path}.{key}", epochs, notes) for key, value in node.items()}
-
-
-def _value(key: str, value: Any, path: str, epochs: int, notes: dict[str, str]) -> Any:
-    if not (key.endswith("_from") and isinstance(value, float)):
-        return _replaced(value, path, epochs, notes)
-    if not 0 < value < 1:
+    if not 0 < node < 1:
         raise ConfigError(
-            f"expected an epoch (whole number) or a share of the epochs between 0 and 1, found {value!r}",
+            f"expected an epoch (whole number) or a share of the epochs between 0 and 1, found {node!r}",
             where=path,
         )
-    notes[path] = f"{value:g} of {epochs} epochs"
-    return round(value * epochs)
+    notes[path] = f"{node:g} of {epochs} epochs"
+    return round(node * epochs)

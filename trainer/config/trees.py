@@ -70,6 +70,11 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, tree
 
 
+def is_within(path: str, branch: str) -> bool:
+    """Whether a dotted path is ``branch`` or lies in it."""
+    return f"{path}.".startswith(f"{branch}.")
+
+
 def parse_override(text: str) -> Override:
     """Parse ``optimise.lr=0.05``; the value is read as YAML, so ``[1, 2]`` and ``true`` work."""
     path, equals, value = text.partition("=")

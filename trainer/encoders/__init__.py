@@ -34,7 +34,7 @@ from trainer.skeleton import Skeleton
 
 Encoder = STGCN | AGCN | BiGRU | CTRGCN | HCN | ViT
 
-ENCODERS: dict[str, type[STGCN] | type[AGCN] | type[BiGRU] | type[CTRGCN] | type[HCN] | type[ViT]] = {
+ENCODERS: dict[str, type[Encoder]] = {
     "agcn": AGCN,
     "bigru": BiGRU,
     "ctrgcn": CTRGCN,

@@ -23,18 +23,19 @@ from torch.nn import functional as F
 from trainer.encoders.graph_network import (
     SMALL,
     SUBSETS,
-    GraphConvention,
-    GraphNetwork,
-    GraphOptions,
-    norm_of,
+    LearnedGraphNetwork,
+    LearnedGraphOptions,
+    LearnedGraphs,
+    input_norm,
+    inward_outward,
+    shortcut,
+    through,
 )
-from trainer.encoders.graphs import inward_outward
-from trainer.encoders.initial import initialise
 from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
 
-class AGCNOptions(GraphOptions):
+class AGCNOptions(LearnedGraphOptions):
     temporal_kernel: int = Field(default=9, ge=1)
     """Kernel size of a temporal convolution in frames. 2s-AGCN: 9."""
     init: Literal["default", "normal", "released"] = "default"
@@ -42,7 +43,7 @@ class AGCNOptions(GraphOptions):
     normal weights, and BatchNorm scales of 1e-6 after the graph, so that a block starts as its shortcut."""
 
 
-class AGCN(GraphNetwork):
+class AGCN(LearnedGraphNetwork):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = AGCNOptions
@@ -56,14 +57,12 @@ class AGCN(GraphNetwork):
                 for channels, out, stride, residual in options.blocks
             ),
             options=options,
+            init=options.init,
+            released=_as_released,
         )
-        if options.init == "released":
-            self.apply(_as_released)
-        else:
-            initialise(self, options.init)
 
 
-class Convention(GraphConvention):
+class Convention(LearnedGraphs):
     """A convention's graph A, the learned addition B, and its input BatchNorm."""
 
     graph: Tensor
@@ -73,7 +72,7 @@ class Convention(GraphConvention):
         self.joints = skeleton.num_joints
         self.register_buffer("graph", inward_outward(skeleton.spec))
         self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in options.channels)
-        self.data_bn = norm_of(skeleton.num_joints, options)
+        self.data_bn = input_norm(skeleton.num_joints, options)
 
     def graphs_of_blocks(self) -> Iterable[Tensor]:
         return (self.graph + learned for learned in self.learned)
@@ -114,26 +113,19 @@ class Block(nn.Module):
         super().__init__()
         self.graph = AdaptiveGraphConvolution(channels, out)
         self.graph_bn = nn.BatchNorm2d(out)
-        self.shortcut: nn.Module = nn.Identity()
-        if channels != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
+        self.shortcut = shortcut(channels, out)
         self.temporal = nn.Conv2d(out, out, (kernel, 1), (stride, 1), ((kernel - 1) // 2, 0))
         self.temporal_bn = nn.BatchNorm2d(out)
         self.has_residual = residual
         self.stride = stride
-        self.residual: nn.Module = nn.Identity()
-        if residual and (channels != out or stride != 1):
-            self.residual = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
+        self.residual = shortcut(channels, out, stride=stride) if residual else nn.Identity()
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
-        shortcut = conv_norm(x, *self.shortcut) if isinstance(self.shortcut, nn.Sequential) else x
-        y = F.relu(self.graph_bn(self.graph(x, graph)) + shortcut)
+        added = through(self.shortcut, x)
+        y = F.relu(self.graph_bn(self.graph(x, graph)) + added)
         y = conv_norm(y, self.temporal, self.temporal_bn)
         if self.has_residual:
-            # A stride inside the 1x1 convolution is the same, but the CPU's oneDNN (torch 2.13, AVX2) then
-            # writes outside of its memory for less than 8 channels.
-            x = x[:, :, :: self.stride]
-            y = y + (conv_norm(x, *self.residual) if isinstance(self.residual, nn.Sequential) else x)
+            y = y + through(self.residual, x[:, :, :: self.stride])
         return F.relu(y)
 
 

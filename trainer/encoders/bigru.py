@@ -19,9 +19,8 @@ from torch.nn import functional as F
 
 from schemas import UsageError
 from schemas._model import Model
+from trainer.encoders.bodies import COORDINATES
 from trainer.skeleton import Skeleton
-
-COORDINATES = 3
 
 
 class BiGRUOptions(Model):

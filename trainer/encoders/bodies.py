@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainer.kernels.kept import cached, may_keep
+
+COORDINATES = 3
+"""x, y and z, the channels of a clip."""
+
+
+class BodyEncoder(nn.Module):
+    """An encoder whose map has frames and joints of every body, which are averaged, then the bodies."""
+
+    options: Any
+    feature_dim: int
+    map_axes: Literal["TV"] | None = "TV"
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]."""
+        raise NotImplementedError
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        return pool_map(features, bodies, join=self.options.bodies)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
 
 
 def by_body(x: Tensor, joints: int) -> Tensor:
@@ -16,6 +39,16 @@ def by_body(x: Tensor, joints: int) -> Tensor:
     samples, coordinates, frames, _, bodies = x.shape
     x = x[..., :joints, :].permute(0, 4, 3, 1, 2)
     return x.reshape(samples * bodies, joints * coordinates, frames)
+
+
+def body_rows(x: Tensor, joints: int) -> Tensor:
+    """[N,3,T,Vmax,M] -> [N*M,3,T,V] without padding; the bodies of a sample are consecutive."""
+    return x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
+
+
+def present(x: Tensor) -> Tensor:
+    """[N,3,T,V,M] -> [N*M] bool: the bodies that are present; an absent one is all zeros."""
+    return (x != 0).flatten(1, 3).any(dim=1).flatten()
 
 
 def pool_map(features: Tensor, bodies: int, *, join: str) -> Tensor:
@@ -102,11 +135,16 @@ def only_present(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     return features.new_zeros(len(bodies), *features.shape[1:]).index_copy(0, rows, features)
 
 
+def leaves_out_absent(encoder: nn.Module) -> bool:
+    """Whether an encoder encodes only present bodies, whose number varies between batches."""
+    return getattr(encoder.options, "bodies", None) == "present"
+
+
 def encoded(x: Tensor, *, join: str) -> Tensor | None:
     """[N,3,T,V,M] -> [N*M] bool: the bodies that ``encode_each`` encodes with this ``join``; None for all."""
     if join != "present":
         return None
-    there = _present(x.permute(0, 4, 1, 2, 3).flatten(0, 1))
+    there = present(x)
     return there | ~there.any()
 
 

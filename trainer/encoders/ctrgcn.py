@@ -21,18 +21,19 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainer.encoders.bodies import COORDINATES
 from trainer.encoders.graph_network import (
     SMALL,
     SUBSETS,
-    GraphConvention,
-    GraphNetwork,
-    GraphOptions,
+    LearnedGraphNetwork,
+    LearnedGraphOptions,
+    LearnedGraphs,
     Width,
-    norm_of,
+    input_norm,
+    inward_outward,
+    shortcut,
+    through,
 )
-from trainer.encoders.graphs import inward_outward
-from trainer.encoders.initial import initialise
-from trainer.encoders.input_norm import COORDINATES
 from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
@@ -40,7 +41,7 @@ FIRST = 8
 """Channels of phi and psi in the first block, whose input is the clip. Released CTR-GCN."""
 
 
-class CTRGCNOptions(GraphOptions):
+class CTRGCNOptions(LearnedGraphOptions):
     temporal_kernel: int = Field(default=5, ge=1)
     """Kernel size of a dilated branch in frames. CTR-GCN: 5."""
     dilations: tuple[Width, ...] = (1, 2)
@@ -61,7 +62,7 @@ class CTRGCNOptions(GraphOptions):
         return self
 
 
-class CTRGCN(GraphNetwork):
+class CTRGCN(LearnedGraphNetwork):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = CTRGCNOptions
@@ -75,21 +76,19 @@ class CTRGCN(GraphNetwork):
                 for channels, out, stride, residual in options.blocks
             ),
             options=options,
+            init=options.init,
+            released=_as_released,
         )
-        if options.init == "released":
-            self.apply(_as_released)
-        else:
-            initialise(self, options.init)
 
 
-class Convention(GraphConvention):
+class Convention(LearnedGraphs):
     """The learned graph A of every block, and the input BatchNorm, of one convention."""
 
     def __init__(self, skeleton: Skeleton, options: CTRGCNOptions) -> None:
         super().__init__()
         self.joints = skeleton.num_joints
         self.graphs = nn.ParameterList(inward_outward(skeleton.spec) for _ in options.channels)
-        self.data_bn = norm_of(skeleton.num_joints, options)
+        self.data_bn = input_norm(skeleton.num_joints, options)
 
     def graphs_of_blocks(self) -> Iterable[Tensor]:
         return self.graphs
@@ -162,7 +161,7 @@ class TemporalBranches(nn.Module):
         *parts, pooled = F.relu(conv_norm(x, self.entry, self.entry_bn)).split(self.width, dim=1)
         seen = [layer(part) for layer, part in zip(self.dilated, parts, strict=True)]
         seen.append(F.max_pool2d(pooled, (3, 1), (self.stride, 1), (1, 0)).to(seen[0].dtype))
-        # A stride by slicing, for the reason in agcn.Block.
+        # A stride by slicing, for the reason in ``shortcut``.
         plain = conv_norm(x[:, :, :: self.stride], self.plain, self.plain_bn)
         return torch.cat([self.exit_bn(torch.cat(seen, dim=1)), plain], dim=1)
 
@@ -176,26 +175,17 @@ class Block(nn.Module):
         super().__init__()
         self.graph = RefinedGraphConvolution(channels, out, reduction=options.reduction)
         self.graph_bn = nn.BatchNorm2d(out)
-        self.shortcut = _joint(channels, out) if channels != out else nn.Identity()
+        self.shortcut = shortcut(channels, out)
         self.temporal = TemporalBranches(
             out, kernel=options.temporal_kernel, dilations=options.dilations, stride=stride
         )
         self.has_residual, self.stride = residual, stride
-        own = residual and (channels != out or stride != 1)
-        self.residual = _joint(channels, out) if own else nn.Identity()
+        self.residual = shortcut(channels, out, stride=stride) if residual else nn.Identity()
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
-        y = F.relu(self.graph_bn(self.graph(x, graph)) + _through(self.shortcut, x))
+        y = F.relu(self.graph_bn(self.graph(x, graph)) + through(self.shortcut, x))
         y = self.temporal(y)
-        return F.relu(y + _through(self.residual, x[:, :, :: self.stride]) if self.has_residual else y)
-
-
-def _joint(channels: int, out: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
-
-
-def _through(layers: nn.Module, x: Tensor) -> Tensor:
-    return conv_norm(x, *layers) if isinstance(layers, nn.Sequential) else x
+        return F.relu(y + through(self.residual, x[:, :, :: self.stride]) if self.has_residual else y)
 
 
 @torch.no_grad()

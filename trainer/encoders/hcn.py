@@ -21,11 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer.encoders.bodies import encode_each
+from trainer.encoders.bodies import COORDINATES, body_rows, encode_each
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
 
-COORDINATES = 3
 HALVINGS = 4
 """Number of poolings by two between the clip and the map."""
 
@@ -84,8 +83,6 @@ class HCN(nn.Module):
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: output of the sixth convolution."""
-        joints = self.joints[convention]
-        bodies = x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
 
         def encode(bodies: Tensor) -> Tensor:
             branches = self.position(bodies, convention), self.motion(moved(bodies), convention)
@@ -96,6 +93,7 @@ class HCN(nn.Module):
                 return features
             return F.adaptive_max_pool2d(features, (self.options.segments, features.shape[3]))
 
+        bodies = body_rows(x, self.joints[convention])
         return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,13 +12,16 @@ STANDARD_DEVIATION = 0.02
 """CrosSCLR's and AimCLR's released initialisation."""
 
 
-def initialise(network: nn.Module, init: str) -> None:
+def initialise(network: nn.Module, init: str, *, released: Callable[[nn.Module], None] | None = None) -> None:
     """Initialise the weights of a network in place.
 
     ``default``: PyTorch's weights are kept. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0.
     ``xavier``: U(-a, a) with a = sqrt(6 / (fan-in + fan-out)), biases 0; BatchNorm is not changed.
+    ``released``: ``released`` is applied to every module.
     """
-    if init == "default":
+    if init == "released" and released is not None:
+        network.apply(released)
+    if init in ("default", "released"):
         return
     for module in network.modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):

@@ -10,35 +10,34 @@ Padded joints are removed at the input, so they enter no statistic, graph, mean 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas._model import Model
-from trainer.encoders.bodies import by_body, encode_each, pool_map
-from trainer.encoders.graphs import inward_outward
-from trainer.encoders.initial import initialise
+from trainer.encoders.bodies import COORDINATES, by_body, encode_each
+from trainer.encoders.graph_network import (
+    SUBSETS,
+    BlockOptions,
+    GraphNetwork,
+    Width,
+    inward_outward,
+    normalised,
+    shortcut,
+    through,
+)
 from trainer.kernels.conv_norm import conv_norm, scale_and_shift, weights_of
 from trainer.kernels.dropout import Dropout
 from trainer.kernels.kept import cached
 from trainer.kernels.normalise import normalise
 from trainer.skeleton import Skeleton
 
-COORDINATES = 3
-SUBSETS = 3
-"""Root, centripetal, centrifugal."""
 
-Width = Annotated[int, Field(ge=1)]
-
-
-class STGCNOptions(Model):
+class STGCNOptions(BlockOptions):
     channels: tuple[Width, ...] = Field(default=(16, 16, 16, 16, 32, 32, 32, 64, 64, 256), min_length=1)
     """Output channels of each block; the last is the feature dimension. Default: CrosSCLR, AimCLR."""
-    stride_blocks: tuple[Width, ...] = (5, 8)
-    """Blocks, counted from 1, that halve the frames. ST-GCN: 5 and 8."""
     temporal_kernel: int = Field(default=9, ge=1)
     """Kernel size of a temporal convolution in frames. ST-GCN: 9."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -60,47 +59,30 @@ class STGCNOptions(Model):
     ``counted``: in training, the clip is padded with them after the input BatchNorm; no joint receives from
     them, but all other BatchNorms count them, as in the released code of MS-CLR."""
 
-    @model_validator(mode="after")
-    def _check(self) -> STGCNOptions:
-        if self.temporal_kernel % 2 == 0:
-            raise ValueError("temporal_kernel must be odd")
-        if any(block > len(self.channels) for block in self.stride_blocks):
-            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
-        return self
 
-
-class STGCN(nn.Module):
+class STGCN(GraphNetwork):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = STGCNOptions
-    map_axes: Literal["TV"] | None = "TV"
-    """Axes of the feature map after batch and channels: frames and joints."""
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: STGCNOptions) -> None:
-        super().__init__()
-        self.options = options
-        self.feature_dim = options.channels[-1]
-        self.conventions = nn.ModuleDict(
-            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
+        super().__init__(
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()},
+            (
+                Block(
+                    channels,
+                    out,
+                    kernel=options.temporal_kernel,
+                    stride=stride,
+                    dropout=options.dropout if residual else 0.0,
+                    residual=residual,
+                )
+                for channels, out, stride, residual in options.blocks
+            ),
+            options=options,
+            init=options.init,
         )
         self.most_joints = max(skeleton.num_joints for skeleton in skeletons.values())
-        widths = (COORDINATES, *options.channels)
-        self.blocks = nn.ModuleList(
-            Block(
-                widths[place],
-                widths[place + 1],
-                kernel=options.temporal_kernel,
-                stride=2 if place + 1 in options.stride_blocks else 1,
-                dropout=options.dropout if place else 0.0,
-                residual=place > 0,
-            )
-            for place in range(len(options.channels))
-        )
-        initialise(self, options.init)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, by sample, then body."""
@@ -111,7 +93,7 @@ class STGCN(nn.Module):
         more = self.most_joints - own.joints if counted else 0
 
         def encode(bodies: Tensor) -> Tensor:
-            features = own.normalised(bodies)
+            features = normalised(bodies, own.data_bn).contiguous(memory_format=torch.channels_last)
             if more:
                 features = F.pad(features, (0, more)).contiguous(memory_format=torch.channels_last)
             for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
@@ -122,13 +104,6 @@ class STGCN(nn.Module):
         return encode_each(
             bodies, encode, join=self.options.bodies, training=self.training, network=self, name=convention
         )
-
-    def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        return pool_map(features, bodies, join=self.options.bodies)
-
-    def forward(self, x: Tensor, convention: str) -> Tensor:
-        return self.pool(self.feature_map(x, convention), x.shape[4])
 
 
 class Convention(nn.Module):
@@ -143,11 +118,6 @@ class Convention(nn.Module):
         blocks = len(options.channels) if options.edge_importance else 0
         self.importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in range(blocks))
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
-
-    def normalised(self, bodies: Tensor) -> Tensor:
-        """[B, V*3, T] -> [B,3,T,V] with each coordinate of each joint normalised over bodies and frames."""
-        x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
-        return x.permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)
 
     def adjacencies(self, blocks: int) -> list[Tensor]:
         """The weighted adjacency [3, V, V] of each block."""
@@ -216,16 +186,11 @@ class Block(nn.Module):
         self.dropout = Dropout(dropout)
         self.has_residual = residual
         self.stride = stride
-        self.residual: nn.Module = nn.Identity()
-        if residual and (channels != out or stride != 1):
-            self.residual = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
+        self.residual = shortcut(channels, out, stride=stride) if residual else nn.Identity()
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         y = F.relu(self.graph(x, adjacency, self.graph_bn), inplace=True)
         y = self.dropout(conv_norm(y, self.temporal, self.temporal_bn))
         if self.has_residual:
-            # A stride inside the 1x1 convolution is the same, but the CPU's oneDNN (torch 2.13, AVX2) then
-            # writes outside of its memory for less than 8 channels.
-            x = x[:, :, :: self.stride]
-            y = y + (conv_norm(x, *self.residual) if isinstance(self.residual, nn.Sequential) else x)
+            y = y + through(self.residual, x[:, :, :: self.stride])
         return F.relu(y, inplace=True)

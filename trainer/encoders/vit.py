@@ -21,12 +21,11 @@ from torch.nn import functional as F
 
 from schemas import SkeletonSpec
 from schemas._model import Model
-from trainer.encoders.bodies import encode_each, encoded, pool_map
+from trainer.encoders.bodies import COORDINATES, BodyEncoder, body_rows, encode_each, encoded
 from trainer.encoders.initial import initialise
 from trainer.encoders.joint_names import common_name
 from trainer.skeleton import Skeleton
 
-COORDINATES = 3
 DEVIATION = 0.02
 """Standard deviation of the initial embeddings of joints and times. MAMP."""
 LONGEST = 10_000.0
@@ -65,11 +64,10 @@ class ViTOptions(Model):
         return self
 
 
-class ViT(nn.Module):
+class ViT(BodyEncoder):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``: the mean of all tokens."""
 
     Options = ViTOptions
-    map_axes: Literal["TV"] | None = "TV"
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: ViTOptions) -> None:
         super().__init__()
@@ -77,9 +75,9 @@ class ViT(nn.Module):
         self.feature_dim = options.dim
         self.patches = nn.Conv2d(COORDINATES, options.dim, (options.patch, 1), (options.patch, 1))
         names = dict.fromkeys(common_name(joint) for each in skeletons.values() for joint in each.spec.joints)
-        self.joints = nn.ParameterDict({name: _embedding(options.dim) for name in names})
+        self.joints = nn.ParameterDict({name: embedding(options.dim) for name in names})
         learned = options.time == "learned"
-        self.times = nn.Parameter(_embedding(options.positions, options.dim)) if learned else None
+        self.times = nn.Parameter(embedding(options.positions, options.dim)) if learned else None
         hidden = round(options.mlp_ratio * options.dim)
         self.layers = nn.ModuleList(
             Layer(options.dim, heads=options.heads, hidden=hidden) for _ in range(options.layers)
@@ -88,10 +86,7 @@ class ViT(nn.Module):
         self.sources: dict[str, tuple[tuple[str, ...], ...]] = {}
         for name, skeleton in skeletons.items():
             self.adopt(name, skeleton.spec)
-        if options.init == "released":
-            self.apply(_as_released)
-        else:
-            initialise(self, options.init)
+        initialise(self, options.init, released=_as_released)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -116,9 +111,8 @@ class ViT(nn.Module):
             tokens = self._tokens(bodies, embedded)
             return self._read(tokens.flatten(1, 2)).view(tokens.shape).permute(0, 3, 1, 2)
 
-        return encode_each(
-            _bodies(x, len(embedded)), encode, join=self.options.bodies, training=self.training
-        )
+        bodies = body_rows(x, len(embedded))
+        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
 
     def part_map(self, x: Tensor, convention: str, visible: Tensor) -> Tensor:
         """Like ``feature_map`` for some tokens only: the others are not read, and their features are zero.
@@ -126,7 +120,7 @@ class ViT(nn.Module):
         visible [N*M, K] int64: positions of a body's tokens in its flattened map.
         """
         embedded = self.embedded(convention)
-        bodies = _bodies(x, len(embedded))
+        bodies = body_rows(x, len(embedded))
         there = encoded(x, join=self.options.bodies)
         rows = slice(None) if there is None else there.nonzero().flatten()
         tokens = self._tokens(bodies[rows], embedded)
@@ -149,13 +143,6 @@ class ViT(nn.Module):
             tokens = layer(tokens)
         out: Tensor = self.norm(tokens)
         return out
-
-    def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        return pool_map(features, bodies, join=self.options.bodies)
-
-    def forward(self, x: Tensor, convention: str) -> Tensor:
-        return self.pool(self.feature_map(x, convention), x.shape[4])
 
     def embedded(self, convention: str) -> Tensor:
         """[V, dim]: the embedding of every joint of a convention."""
@@ -214,11 +201,6 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return attended.to(given)
 
 
-def _bodies(x: Tensor, joints: int) -> Tensor:
-    """[N,3,T,Vmax,M] -> [N*M,3,T,V]."""
-    return x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
-
-
 def whole(x: Tensor, patch: int) -> Tensor:
     """[B,3,T,V] -> [B,3,T',V], T' the next multiple of ``patch``, by repeating the last frame."""
     more = -x.shape[2] % patch
@@ -245,7 +227,8 @@ def _nearest(spec: SkeletonSpec, joint: int, known: nn.ParameterDict) -> tuple[s
     return ()
 
 
-def _embedding(*shape: int) -> Tensor:
+def embedding(*shape: int) -> Tensor:
+    """A tensor of initial embeddings, from a truncated N(0, DEVIATION)."""
     return nn.init.trunc_normal_(torch.empty(*shape), std=DEVIATION)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from schemas import ConfigError, RuntimeConfig
 from trainer.augment.chain import Doing, do
+from trainer.encoders.bodies import leaves_out_absent
 from trainer.methods import Method
 from trainer.methods.parts import Views
 
@@ -34,7 +35,9 @@ def compile_method(method: Method, runtime: RuntimeConfig, *, device: torch.devi
     torch.compiler.config.recompile_limit = _VARIANTS
     mode = "reduce-overhead" if runtime.cuda_graphs else None
     for encoder in encoders:
-        encoder.feature_map = _in_training(encoder, mode=mode, dynamic=_dynamic(encoder))
+        # None leaves it to the compiler whether sizes are dynamic.
+        changing = True if leaves_out_absent(encoder) else None
+        encoder.feature_map = _in_training(encoder, mode=mode, dynamic=changing)
     if device.type != "cpu":
         _compile_views(method)
 
@@ -58,15 +61,6 @@ def _in_training(encoder: Any, *, mode: str | None, dynamic: bool | None) -> Fea
     return feature_map
 
 
-def _dynamic(encoder: Any) -> bool | None:
-    """True if the number of bodies in a batch varies between steps; None leaves it to the compiler."""
-    return True if _skips_bodies(encoder) else None
-
-
-def _skips_bodies(encoder: Any) -> bool:
-    return getattr(encoder.options, "bodies", "average") == "present"
-
-
 def _check_graphs(encoders: list[Any], device: torch.device) -> None:
     if device.type != "cuda":
         raise ConfigError(
@@ -74,7 +68,7 @@ def _check_graphs(encoders: list[Any], device: torch.device) -> None:
             where="runtime.cuda_graphs",
             remedy="Leave it off, or train with --device cuda",
         )
-    if any(_skips_bodies(encoder) for encoder in encoders):
+    if any(leaves_out_absent(encoder) for encoder in encoders):
         raise ConfigError(
             "an encoder that leaves absent bodies out has batches of changing shape, a graph has one",
             where="runtime.cuda_graphs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -80,15 +80,14 @@ def pretrain(
         check = feature_monitor(method.encoders, opened[0], config, device=device, held=held)
     optimiser = optim.of_method(method, config.optimise)
     if profile is not None:
-        _check_profile(profile, left=_steps_left(config, samples, saved))
+        _check_profile(profile, config, samples, saved)
     distributed.wait()  # until all processes have checked the folder
-    with _alone(out), _open_log(out, config, saved, force=force) as log:
-        alarm_kinds = _alarm_kinds(out) if distributed.is_main() else set()
+    alone = locked(out / LOCK, what=out) if distributed.is_main() else nullcontext()
+    with alone, _open_log(out, config, saved, force=force) as log:
         own, *others = (store.hash for store in opened)
-        run = Run(
-            out, config, own, method, optimiser, samples, device, log, check=check, alarm_kinds=alarm_kinds
-        )
-        run.more_hashes = others
+        run = Run(out, config, own, method, optimiser, samples, device, log, check=check, more_hashes=others)
+        if distributed.is_main():
+            run.alarm_kinds = _alarm_kinds(out)
         run.warnings += _notes(run, opened, batch_size)
         if saved is None:
             run.warnings += _note_of_start(run, opened)
@@ -96,7 +95,9 @@ def pretrain(
         else:
             _restore(run, saved)
         profiler = Profiler(profile, folder=out, device=device) if profile is not None else None
-        with _untouched_global_rng(device), stop_signals() as stop, profiler or nullcontext():
+        # Training leaves PyTorch's global generators as they were.
+        same_draws = torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else [])
+        with same_draws, stop_signals() as stop, profiler or nullcontext():
             return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 
@@ -253,11 +254,6 @@ def write_config(config: RunConfig, out: Path) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _alone(out: Path) -> AbstractContextManager[None]:
-    """A lock on ``out`` for the first process. Raises StoreError when another training writes to it."""
-    return locked(out / LOCK, what=out) if distributed.is_main() else nullcontext()
-
-
 @contextmanager
 def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None, *, force: bool) -> Iterator[Logbook]:
     """Prepare the folder and open its log with its mirrors; only the first of several processes does so."""
@@ -287,7 +283,16 @@ def _alarm_kinds(out: Path) -> set[str]:
 
 def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     """Notes that the user should see before the first step."""
-    notes = [*_notes_of_size(run), *_note_of_parts(run, batch_size)]
+    at, keys = next(few.queues(run.config.method.options, "method.options"), ("", None))
+    notes = few.warnings(
+        clips=len(run.samples),
+        batch_size=run.config.optimise.batch_size,
+        steps=run.steps,
+        queue=keys,
+        at=at,
+        left_out=0 if isinstance(run.samples, data.Together) else None,
+    )
+    notes += _note_of_parts(run, batch_size)
     without = why_none(opened[0], run.config)
     if without:
         notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
@@ -298,20 +303,6 @@ def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     if run.config.runtime.compile and run.device.type == "cpu":
         notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes
-
-
-def _notes_of_size(run: Run) -> list[str]:
-    """Warnings about a batch size or queue that does not suit the number of clips."""
-    at, keys = next(few.queues(run.config.method.options, "method.options"), ("", None))
-    together = isinstance(run.samples, data.Together)
-    return few.warnings(
-        clips=len(run.samples),
-        batch_size=run.config.optimise.batch_size,
-        steps=run.steps,
-        queue=keys,
-        at=at,
-        left_out=0 if together else None,
-    )
 
 
 def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
@@ -338,15 +329,12 @@ def _note_of_parts(run: Run, batch_size: int) -> list[str]:
     ]
 
 
-def _steps_left(config: RunConfig, samples: Training, saved: Checkpoint | None) -> int:
+def _check_profile(steps: int, config: RunConfig, samples: Training, saved: Checkpoint | None) -> None:
+    """Raises UsageError when the run has too few steps left to profile ``steps`` of them."""
     passes = methods.pairing(config.method, config.data.conventions).passes
-    steps = data.steps_per_epoch(samples, batch_size=config.optimise.batch_size, passes=passes)
-    done = saved.epoch * steps + saved.step if saved else 0
-    return config.optimise.epochs * steps - done
-
-
-def _check_profile(steps: int, *, left: int) -> None:
-    """Raises UsageError when a run with ``left`` remaining steps cannot be profiled for ``steps`` steps."""
+    per_epoch = data.steps_per_epoch(samples, batch_size=config.optimise.batch_size, passes=passes)
+    done = saved.epoch * per_epoch + saved.step if saved else 0
+    left = config.optimise.epochs * per_epoch - done
     if 1 <= steps <= left - WARM_UP:
         return
     raise UsageError(
@@ -380,10 +368,3 @@ def _restore(run: Run, saved: Checkpoint) -> None:
     run.meter.rows = list(saved.meter)
     if distributed.is_main():
         write_config(run.config, run.folder)
-
-
-@contextmanager
-def _untouched_global_rng(device: torch.device) -> Iterator[None]:
-    """Restore PyTorch's global generators on exit."""
-    with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else []):
-        yield

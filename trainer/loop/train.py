@@ -130,7 +130,9 @@ def train(
     """
     stop = stop or Stop()
     optimise, runtime = run.config.optimise, run.config.runtime
-    clock = Clock(run.done, total=optimise.epochs * run.steps, clips_per_step=_clips_per_step(run))
+    clock = Clock(
+        run.done, total=optimise.epochs * run.steps, clips_per_step=min(optimise.batch_size, len(run.samples))
+    )
     run.method.train()
     seen, received = False, None
     while run.epoch < optimise.epochs:
@@ -217,10 +219,6 @@ def _log(run: Run, event: str, record: Mapping[str, float], clock: Clock, *, mor
     pace = {"clips_per_second": round(clock.lap_speed(run.done), 1)}
     run.log.write({**place, **record, **pace, **more()}, global_step=run.done)
     clock.new_lap(run.done)
-
-
-def _clips_per_step(run: Run) -> int:
-    return min(run.config.optimise.batch_size, len(run.samples))
 
 
 def _progress(run: Run, clock: Clock) -> Progress:

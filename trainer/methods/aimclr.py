@@ -18,7 +18,7 @@ from trainer.batch import Batch
 from trainer.encoders import require_map
 from trainer.encoders.bodies import encoded
 from trainer.methods.eadm import TemporalMap, drop
-from trainer.methods.method import Stage
+from trainer.methods.method import Stage, lasting
 from trainer.methods.moco import MoCoOptions, Network, SingleMoCoMethod
 from trainer.methods.parts import Parts
 from trainer.span import QUERY, span
@@ -75,8 +75,7 @@ class AimCLR(SingleMoCoMethod):
     def stages(options: AimCLROptions) -> tuple[Stage, ...]:
         contrast = "InfoNCE of the normal view, divergence of the extreme and the dropped one"
         mining = "the nearest keys of all three queries are positives too"
-        stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
-        return stages if options.mine_from else stages[1:]
+        return lasting(Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         self.moco.advance()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainer import losses
 from trainer.batch import Batch
-from trainer.methods.method import Stage
+from trainer.methods.method import Stage, lasting
 from trainer.methods.moco import MoCoMethod, MoCoOptions
 from trainer.methods.multistream import StreamMoCos, Streams, named, no_single_stream, total
 from trainer.methods.parts import Parts, make_views
@@ -64,8 +64,7 @@ class CrosSCLR(MoCoMethod):
     def stages(options: CrosSCLROptions) -> tuple[Stage, ...]:
         contrast = "InfoNCE of every stream for itself"
         mining = "the nearest keys of each other stream are positives too"
-        stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
-        return stages if options.mine_from else stages[1:]
+        return lasting(Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         streams, mining = self.options.streams, batch.epoch >= self.options.mine_from

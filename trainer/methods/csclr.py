@@ -22,7 +22,7 @@ from trainer.batch import Batch
 from trainer.encoders import require_map
 from trainer.methods.aimclr import d3m, extreme_queries
 from trainer.methods.eadm import TemporalMap
-from trainer.methods.method import Stage
+from trainer.methods.method import Stage, lasting
 from trainer.methods.moco import MoCoMethod, MoCoOptions
 from trainer.methods.multistream import Stream, StreamMoCos, Streams, named, no_single_stream, total
 from trainer.methods.parts import Parts, make_views
@@ -99,15 +99,14 @@ class CSCLR(MoCoMethod):
 
     @staticmethod
     def stages(options: CSCLROptions) -> tuple[Stage, ...]:
-        all_stages = (
-            Stage(
-                "contrast", 0, "each stream for itself, and every query with the keys of the other streams"
-            ),
-            Stage("mining", options.mine_from, "the nearest keys of the own stream are positives too"),
-            Stage("transform", options.transform_from, "positives are pushed apart before they are compared"),
+        contrast = "each stream for itself, and every query with the keys of the other streams"
+        mining = "the nearest keys of the own stream are positives too"
+        transform = "positives are pushed apart before they are compared"
+        return lasting(
+            Stage("contrast", 0, contrast),
+            Stage("mining", options.mine_from, mining),
+            Stage("transform", options.transform_from, transform),
         )
-        starts = [stage.start for stage in all_stages[1:]] + [None]
-        return tuple(stage for stage, end in zip(all_stages, starts, strict=True) if stage.start != end)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         streams: tuple[str, ...] = self.options.streams

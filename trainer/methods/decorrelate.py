@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer import distributed, encoders
+from trainer import distributed
 from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
-from trainer.methods.method import OneNetwork, Stage
+from trainer.methods.method import OneNetwork, Stage, wide
 from trainer.methods.moco import spread
-from trainer.methods.parts import Parts, make_views
+from trainer.methods.parts import Parts
 from trainer.span import QUERY, span
 
 Weight = Annotated[float, Field(ge=0)]
@@ -68,10 +68,7 @@ class Decorrelate(OneNetwork):
     Options = DecorrelateOptions
 
     def __init__(self, options: DecorrelateOptions, parts: Parts) -> None:
-        super().__init__()
-        self.options, self.stream, self.views = options, parts.stream, make_views(parts)
-        self.network = nn.Module()
-        self.network.encoder = encoders.build(parts.encoder, parts.skeletons, generator=parts.generator)
+        super().__init__(options, parts)
         with draws_from(parts.generator):
             self.network.projector = expander(self.network.encoder.feature_dim, options.hidden, options.dim)
 
@@ -92,7 +89,7 @@ class Decorrelate(OneNetwork):
         view = self.views.normal(batch, convention)
         with span(QUERY):
             z: Tensor = self.network.projector(self.network.encoder(view, convention))
-        return distributed.joined(z if z.dtype == torch.float64 else z.float())
+        return distributed.joined(wide(z))
 
 
 def expander(features: int, hidden: int, dim: int) -> nn.Sequential:

@@ -3,11 +3,10 @@
 Sources, from which no code was taken:
 
 - ``target: features``: an encoder sees the visible cells, and a predictor estimates the features that a
-slowly
-  following copy of it, the teacher, has of the whole clip: Abdelfattah and Alahi, "S-JEPA: A Joint Embedding
-  Predictive Architecture for Skeletal Action Recognition", ECCV 2024. ``distance: cross_entropy`` is its loss
-  over centred and sharpened targets, by the formulas of Caron et al., "Emerging Properties in Self-Supervised
-  Vision Transformers" (DINO), ICCV 2021.
+  slowly following copy of it, the teacher, has of the whole clip: Abdelfattah and Alahi, "S-JEPA: A Joint
+  Embedding Predictive Architecture for Skeletal Action Recognition", ECCV 2024. ``distance: cross_entropy``
+  is its loss over centred and sharpened targets, by the formulas of Caron et al., "Emerging Properties in
+  Self-Supervised Vision Transformers" (DINO), ICCV 2021.
 - ``target: joints``: the motion of hidden cells, which are chosen by motion: Mao et al., "Masked Motion
   Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023.
 - ``local_views``: in addition, the feature of a short view must identify the teacher's feature of its whole
@@ -40,12 +39,13 @@ from schemas import SkeletonSpec, UsageError, require
 from schemas._model import Model
 from trainer import distributed, encoders
 from trainer.batch import Batch
+from trainer.encoders.bodies import present
 from trainer.encoders.initial import draws_from
 from trainer.encoders.vit import DEVIATION
 from trainer.methods import masks
-from trainer.methods.method import OneNetwork, Stage
+from trainer.methods.method import OneNetwork, Stage, wide
 from trainer.methods.moco import Positive, spread
-from trainer.methods.parts import Parts, make_views
+from trainer.methods.parts import Parts
 from trainer.methods.predictor import Predictor
 from trainer.momentum import frozen_copy, projector, update_
 from trainer.span import KEY, MOMENTUM, QUERY, span
@@ -114,29 +114,22 @@ class MaskedOptions(Model):
         return self
 
 
-class Network(nn.Module):
-    """The network of which the teacher is a copy."""
-
-    encoder: Any
-    projector: Any
-    """Only with local views."""
-
-
 class Masked(OneNetwork):
     """``forward(batch) -> {"loss", "prediction"}``, and ``contrast`` with local views."""
 
     Options = MaskedOptions
     needs_map = True
 
+    teacher: Any
+    """A copy of ``network`` that follows it; None where nothing is compared with its features."""
     centre: Tensor
     """[C], for ``cross_entropy``: moving average of the targets."""
     step: list[Tensor] | None = None
     """Within ``one_step``: the centre and the targets' means of the passes so far."""
 
     def __init__(self, options: MaskedOptions, parts: Parts) -> None:
-        super().__init__()
         encoders.require_map(parts.encoder, method="masked")
-        self.options, self.stream, self.views = options, parts.stream, make_views(parts)
+        super().__init__(options, parts)
         self.skeletons = parts.skeletons
         if options.mask == "parts":
             for skeleton in parts.skeletons.values():
@@ -144,9 +137,7 @@ class Masked(OneNetwork):
                     skeleton.spec, ("body_parts",), by="mask parts", where="method.options.mask",
                     remedy="Hide tubes of single joints: --set method.options.mask=tube",
                 )  # fmt: skip
-        self.network = Network()
-        encoder = encoders.build(parts.encoder, parts.skeletons, generator=parts.generator)
-        self.network.encoder = encoder
+        encoder = self.network.encoder
         self.patch = _patch(options.patch, encoder)
         width = encoder.feature_dim
         with draws_from(parts.generator):
@@ -323,21 +314,11 @@ def normalised(cells: Tensor, how: str) -> Tensor:
     return out.reshape(cells.shape)
 
 
-def present(x: Tensor) -> Tensor:
-    """[N,3,T,V,M] -> [N*M] bool: the bodies that are present; an absent one is all zeros."""
-    return (x != 0).flatten(1, 3).any(dim=1).flatten()
-
-
 def mean_of_clips(apart: Tensor, counted: Tensor, bodies: int) -> Tensor:
     """apart, counted [N*M, T', V] -> scalar: the mean over clips of each clip's mean over counted cells."""
     of_clips = (each.view(-1, bodies * each[0].numel()) for each in (apart * counted, counted))
     total, number = (each.sum(dim=1) for each in of_clips)
     return (total / number.clamp_min(1)).mean()
-
-
-def wide(x: Tensor) -> Tensor:
-    """Cast to float32 unless it is float64."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _patch(asked: int | None, encoder: nn.Module) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from schemas import SkeletonSpec
 from trainer.augment.draws import uniform
+from trainer.encoders.bodies import body_rows
 from trainer.encoders.vit import whole
 
 Kind = Literal["tube", "parts", "random", "motion"]
@@ -32,7 +33,7 @@ def cells(x: Tensor, patch: int) -> Tensor:
 
     The last frame is repeated if the number of frames is not a multiple of ``patch``.
     """
-    bodies = whole(x.permute(0, 4, 1, 2, 3).flatten(0, 1), patch)
+    bodies = whole(body_rows(x, x.shape[3]), patch)
     return bodies.unflatten(2, (-1, patch)).permute(0, 2, 4, 1, 3).flatten(3)
 
 

@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from schemas._model import Model
-from trainer import batch_norm
+from trainer import batch_norm, encoders
 from trainer.batch import Batch
+from trainer.methods.parts import Parts, make_views
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,17 @@ def current(stages: Sequence[Stage], epoch: int) -> int:
     """
     begun = [index for index, stage in enumerate(stages) if stage.start <= epoch]
     return max(begun, default=0)
+
+
+def lasting(*stages: Stage) -> tuple[Stage, ...]:
+    """The stages that last an epoch or more: those that do not begin where the next one does."""
+    ends = [*(stage.start for stage in stages[1:]), None]
+    return tuple(stage for stage, end in zip(stages, ends, strict=True) if stage.start != end)
+
+
+def wide(x: Tensor) -> Tensor:
+    """Cast to float32 unless it is float64."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class Method(nn.Module):
@@ -132,12 +145,17 @@ class Method(nn.Module):
 class OneNetwork(Method):
     """A method of one stream whose encoder is ``network.encoder``."""
 
-    stream: str
     network: Any
-    """A module with a child ``encoder`` and perhaps others, such as a projector."""
+    """A module with the child ``encoder`` and others that a method adds, such as a projector."""
 
     last_spread: Tensor | None = None
     """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
+
+    def __init__(self, options: Any, parts: Parts) -> None:
+        super().__init__()
+        self.options, self.stream, self.views = options, parts.stream, make_views(parts)
+        self.network = nn.Module()
+        self.network.encoder = encoders.build(parts.encoder, parts.skeletons, generator=parts.generator)
 
     @property
     def encoders(self) -> dict[str, nn.Module]:

@@ -27,7 +27,7 @@ Streams = Annotated[tuple[Stream, ...], AfterValidator(_distinct)]
 
 
 class StreamMoCos(nn.Module):
-    """A MoCo per stream; the queues are filled together, so slot i is the same clip in all of them."""
+    """A MoCo per stream; the queues are filled together, so entry i is the same clip in all of them."""
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class StreamMoCos(nn.Module):
         if heads == "shared":
             first, *others = self.mocos.values()
             for moco in others:
-                _put_behind(moco.query, first.query)
-                _put_behind(moco.key, first.key)
+                _share_projector(moco.query, first.query)
+                _share_projector(moco.key, first.key)
 
     def advance(self, streams: Collection[str] | None = None) -> None:
         """Move the key networks of ``streams`` (None: all) towards their query networks, in training."""
@@ -81,12 +81,12 @@ class StreamMoCos(nn.Module):
         return torch.cat(rows, dim=1)
 
     def remember(self, k: Mapping[str, Tensor], rows: Tensor) -> None:
-        """Enqueue the keys of the clips ``rows`` in the same slots of all queues; only in training."""
+        """Enqueue the keys of the clips ``rows`` at the same places of all queues; only in training."""
         for stream, moco in self.mocos.items():
             moco.remember(k[stream], rows)
 
 
-def _put_behind(network: Network, first: Network) -> None:
+def _share_projector(network: Network, first: Network) -> None:
     """In place, replace the projector's last layer by the whole projector of ``first``."""
     *layers, last = network.projector
     if last.in_features != first.encoder.feature_dim:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -28,12 +28,12 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from schemas import UsageError
 from schemas._model import Model
-from trainer import distributed, encoders, losses
+from trainer import distributed, losses
 from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
-from trainer.methods.method import OneNetwork, Stage
+from trainer.methods.method import OneNetwork, Stage, wide
 from trainer.methods.moco import Positive, spread
-from trainer.methods.parts import Parts, make_views
+from trainer.methods.parts import Parts
 from trainer.momentum import Queue
 from trainer.span import QUERY, QUEUE, span
 
@@ -63,13 +63,6 @@ class NNTuneOptions(Model):
     so that a neighbour is always another clip."""
 
 
-class Network(nn.Module):
-    """An encoder followed by a projector."""
-
-    encoder: Any
-    projector: nn.Sequential
-
-
 class NNTune(OneNetwork):
     """``forward(batch) -> {"loss", "positive", "neighbour", "mined_rows"}``."""
 
@@ -80,10 +73,7 @@ class NNTune(OneNetwork):
     """Within ``one_step``: embeddings and rows of the passes so far."""
 
     def __init__(self, options: NNTuneOptions, parts: Parts) -> None:
-        super().__init__()
-        self.options, self.stream, self.views = options, parts.stream, make_views(parts)
-        self.network = Network()
-        self.network.encoder = encoders.build(parts.encoder, parts.skeletons, generator=parts.generator)
+        super().__init__(options, parts)
         steps = self.network.encoder.steps
         tuned = (len(steps) + 1) // 2 if options.tuned is None else options.tuned
         if tuned > len(steps):
@@ -166,8 +156,7 @@ class NNTune(OneNetwork):
         with span(QUERY):
             z = self.network.projector(self.network.encoder(view, convention))
             p = self.predictor(z)
-        z, p = (each if each.dtype == torch.float64 else each.float() for each in (z, p))
-        return F.normalize(z, dim=1), F.normalize(p, dim=1)
+        return F.normalize(wide(z), dim=1), F.normalize(wide(p), dim=1)
 
     @torch.no_grad()
     def _nearest(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.encoders.joint_names import common_name
-from trainer.encoders.vit import DEVIATION, Layer, waves
+from trainer.encoders.vit import Layer, embedding, waves
 from trainer.skeleton import Skeleton
 
 MLP_RATIO = 4
@@ -37,9 +37,9 @@ class Predictor(nn.Module):
             name: [common_name(joint) for joint in each.spec.joints] for name, each in skeletons.items()
         }
         self.entrance = nn.Linear(features, width)
-        self.mark = nn.Parameter(_drawn(width))
+        self.mark = nn.Parameter(embedding(width))
         known = sorted({joint for names in self.names.values() for joint in names})
-        self.joints = nn.ParameterDict({joint: _drawn(width) for joint in known})
+        self.joints = nn.ParameterDict({joint: embedding(width) for joint in known})
         self.layers = nn.ModuleList(
             Layer(width, heads=heads, hidden=MLP_RATIO * width) for _ in range(layers)
         )
@@ -55,7 +55,3 @@ class Predictor(nn.Module):
             flat = layer(flat)
         predicted: Tensor = self.exit(flat)
         return predicted.view(*tokens.shape[:3], -1)
-
-
-def _drawn(width: int) -> Tensor:
-    return nn.init.trunc_normal_(torch.empty(width), std=DEVIATION)

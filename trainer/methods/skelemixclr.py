@@ -22,6 +22,7 @@ from schemas.skeleton import PARTS
 from trainer import losses
 from trainer.batch import Batch
 from trainer.encoders import require_map
+from trainer.encoders.bodies import leaves_out_absent
 from trainer.methods import mixing
 from trainer.methods.method import Stage
 from trainer.methods.moco import MoCoOptions, Positive, SingleMoCoMethod, spread
@@ -169,7 +170,7 @@ class SkeleMixCLR(SingleMoCoMethod):
         with span(QUERY):
             features = network.encoder.feature_map(mixed, batch.query)
             halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
-        if getattr(network.encoder.options, "bodies", "average") == "present":
+        if leaves_out_absent(network.encoder):
             counted = [mixing.has_fragment(mixed, mask) for mask in (inside, ~inside)]
         else:
             counted = [torch.ones(len(x), bodies, device=x.device)] * 2

@@ -66,10 +66,10 @@ def run(
     A failed run does not affect the others. Ctrl-C and SIGTERM are passed on to the runs, which save
     everything; nothing is started after them. ``devices`` are distributed over the concurrent runs.
     """
-    slots: Queue[str] = Queue()
+    free: Queue[str] = Queue()
     for place in range(jobs):
-        slots.put(devices[place % len(devices)] if devices else "")
-    work = _Work(plan, slots, jobs, on_task)
+        free.put(devices[place % len(devices)] if devices else "")
+    work = _Work(plan, free, jobs, on_task)
     with _signals_to(work), ThreadPoolExecutor(jobs) as threads:
         futures = [threads.submit(_work_on, work, task) for task in tasks]
         outcomes = [future.result() for future in futures]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import shlex
 import shutil
@@ -197,12 +198,7 @@ def _ensemble(asked: SweepEnsemble, rest: dict[str, str], runs: Sequence[Task], 
 
 
 def _check_number(config: SweepConfig, file: Path) -> None:
-    number = 0
-    for grid in config.grid:
-        product = 1
-        for values in grid.values():
-            product *= len(values)
-        number += product
+    number = sum(math.prod(map(len, grid.values())) for grid in config.grid)
     if number > MOST:
         raise ConfigError(
             f"the grid has {number} runs, {MOST} are the most",

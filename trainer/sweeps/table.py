@@ -45,11 +45,10 @@ def lines(plan: Plan) -> list[Line]:
     ``top1``, ``low``, ``high`` and ``best_top1`` in percent, counts, ``epoch``, ``epochs``, ``seconds`` and
     ``file``. Results of checkpoints kept besides the last one are excluded.
     """
-    tasks = (*plan.runs, *plan.ensembles)
-    axes = list(dict.fromkeys(axis for task in tasks for axis in task.axes))
+    axes = _axes(plan)
     return [
         {**{axis: task.axes.get(axis, "") for axis in axes}, "run": task.name, **_fields(saved)}
-        for task in tasks
+        for task in (*plan.runs, *plan.ensembles)
         for saved in _results(task)
         if not saved.of_kept
     ]
@@ -91,6 +90,7 @@ def as_csv(entries: Sequence[Line]) -> str:
 
 
 def _axes(plan: Plan) -> list[str]:
+    """The axes of all grids; those of an ensemble are those of its runs."""
     return list(dict.fromkeys(axis for task in plan.runs for axis in task.axes))
 
 
