@@ -106,7 +106,7 @@ def gradient_errors(store: Path) -> dict[str, list[float]]:
     Views, keys and dropout masks are the same; three batches.
     """
     settings = config.resolve(stores.open_store(store), method="skeletonclr", preset="nw-ucla").config
-    opened, method, device = session.build(settings)
+    (opened,), method, device = session.build(settings)
     assert device.type == "cpu"
     samples = session.load_training_half(opened, settings)
     (convention,) = settings.data.conventions

@@ -3,8 +3,8 @@
     python -m benchmarks.trips --work DIR [--name trips]
 
 For each trip, counts our files and functions that ran, with ``sys.setprofile``. Imports, comprehensions and
-lambdas do not count. Also counts lines and files of code and words of the README, and measures the time of
-``--help`` (median of five). The result is written to benchmarks/results/NAME.json.
+lambdas do not count. Also counts lines and files of code, exported names and words of the README, and
+measures the time of ``--help`` (median of five). The result is written to benchmarks/results/NAME.json.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -194,7 +195,12 @@ def size() -> dict[str, Any]:
         for name in PACKAGES
     }
     files = {name: len(list((ROOT / name).rglob("*.py"))) for name in PACKAGES}
-    return {"lines": lines, "files": files, "readme_words": len((ROOT / "README.md").read_text().split())}
+    return {
+        "lines": lines,
+        "files": files,
+        "public_names": {name: len(import_module(name).__all__) for name in PACKAGES},
+        "readme_words": len((ROOT / "README.md").read_text().split()),
+    }
 
 
 def start_up() -> dict[str, float]:

@@ -217,9 +217,9 @@ def evaluate(
     words = [word for each in (*FASTER, *settings) for word in ("--set", f"{protocol}.{each}")]
     command = ("evaluate", folder, "--protocol", protocol, *words, *more, "--json")
     text, _ = runs.command(runs.TRAINER, *command, folder=work)
-    figures = {}
+    figures, results = {}, (folder / "untrained" if more else folder) / "results"
     for result in json.loads(text):
-        scores = read_scores(folder / "results" / result["scores"])
+        scores = read_scores(results / result["scores"])
         right = ranks(scores.values, scores.labels) == 0
         name = result.get("name") or result["protocol"]
         figures[name] = {"percent": round(100 * result["top1"], 1), "draws": result["draws"], "right": right}

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 RESULTS = "results"
 METRICS = "metrics.jsonl"
-"""Names in a run folder: its settings, the folder of its evaluations, its log."""
+UNTRAINED = "untrained"
+"""Names in a run folder: its settings, the folder of its evaluations, its log, and a folder whose own
+``results`` are those of random weights."""
 EXPORTED = "encoder.json"
 """The file that marks an exported encoder, which is not a run."""
 _MOST_RESULT = 64 * 2**20
@@ -417,9 +419,10 @@ def read_results(path: Path) -> list[SavedResult]:
     Raises SkelError when the folder does not exist and for a damaged file.
     """
     if not path.is_dir():
-        raise SkelError(
-            "no run folder here", where=path, remedy="Name the --out folder of a `trainer pretrain`"
-        )
+        remedy = "Name the --out folder of a `trainer pretrain`"
+        if path.name == UNTRAINED:
+            remedy = f"Make results of random weights with `{_evaluate(path)} --protocol linear`"
+        raise SkelError("no run folder here", where=path, remedy=remedy)
     return [read_result(file) for file in sorted((path / RESULTS).glob("*.json"))]
 
 
@@ -454,9 +457,18 @@ def find_results(
         raise SkelError(
             f"no result of {asked}; there is {', '.join(saved.path.stem for saved in results) or 'none'}",
             where=path,
-            remedy=f"Make it with `trainer evaluate {path} --protocol {protocol}`",
+            remedy=f"Make it with `{_evaluate(path)} --protocol {protocol}`",
         )
     return chosen
+
+
+def _evaluate(path: Path) -> str:
+    """The command that writes results to ``path``, a run folder or its folder of random weights."""
+    return (
+        f"trainer evaluate {path.parent} --untrained"
+        if path.name == UNTRAINED
+        else f"trainer evaluate {path}"
+    )
 
 
 def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:

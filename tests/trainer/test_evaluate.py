@@ -34,9 +34,11 @@ from tests.trainer.stores import CLASSES, write_store
 from trainer import checkpoint, encoders, loop, seeds
 from trainer import store as stores
 from trainer.evaluate import knn, linear
+from trainer.evaluate.ensemble import compare
 from trainer.evaluate.features import Features, calibrate, extract
 from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
+from trainer.run import find_results, read_results
 
 
 @settings(max_examples=25, deadline=None)
@@ -383,11 +385,28 @@ def test_every_trained_convention_can_be_evaluated(run: Path) -> None:
     assert (run / "results" / "knn-many_8.json").exists()
 
 
-def test_untrained_weights_give_the_random_figure_and_no_file(run: Path) -> None:
+def test_untrained_weights_give_the_random_figure_and_no_file_among_the_runs(run: Path) -> None:
     (result, _) = evaluate_run(run, device="cpu", untrained=True)
     assert result.top1 == result.random_knn
     assert (result.checkpoint, result.epoch) == ("random weights", 0)
     assert not (run / "results").exists()
+
+
+def test_a_run_is_compared_with_its_random_weights(run: Path) -> None:
+    untrained = run / "untrained"
+    with pytest.raises(SkelError, match=rf"trainer evaluate {run} --untrained --protocol linear"):
+        read_results(untrained)
+    (random,) = evaluate_run(run, protocols=["linear"], device="cpu", untrained=True)
+    (trained,) = evaluate_run(run, protocols=["linear"], device="cpu")
+    (one,), (two,) = (
+        find_results(path, protocol="linear", encoders=[trained.encoder]) for path in (run, untrained)
+    )
+    assert (one.result, two.result) == (trained, random)
+    assert two.result.classifier is None
+    test = compare(one, two)
+    assert test.difference == pytest.approx(trained.top1 - random.top1)
+    with pytest.raises(SkelError, match=r"no result of knn; .* --untrained --protocol knn"):
+        find_results(untrained, protocol="knn")
 
 
 def test_a_moved_store_is_named_and_another_refused(run: Path, store: Path, tmp_path: Path) -> None:

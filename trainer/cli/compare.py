@@ -40,13 +40,14 @@ def command(
     """McNemar's test: do two evaluations differ by more than chance, on the same test samples?
 
     RUN_A and RUN_B are run folders or single result files. From two runs, results of the same convention,
-    stream and encoder are used if there are any; otherwise a warning names both. Only saved scores are read:
-    no store, no GPU.
+    stream and encoder are used if there are any; otherwise a warning names both. RUN/untrained has
+    what `trainer evaluate RUN --untrained` measured. Only saved scores are read: no store, no GPU.
 
     \b
     Examples:
       trainer compare runs/ms-clr runs/aimclr --protocol linear
       trainer compare runs/csclr/results/linear-kinectv2_25-joint.json runs/aimclr --json
+      trainer compare runs/aimclr runs/aimclr/untrained --protocol semi-1
     """
     from trainer.evaluate import ensemble
     from trainer.run import find_results, kind_of, measured_on, only_like, only_result

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @click.option(
-    "--untrained", is_flag=True, help="Evaluate random weights instead of the trained ones, for comparison."
+    "--untrained",
+    is_flag=True,
+    help="Evaluate random weights instead of the trained ones, into RUN/untrained/results/.",
 )
 @click.option(
     "--epoch",

@@ -30,7 +30,7 @@ from trainer.evaluate.features import (
 from trainer.evaluate.results import result_of, write_result
 from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
-from trainer.run import RESULTS, Run
+from trainer.run import RESULTS, UNTRAINED, Run
 from trainer.store import OnProgress, Store
 from trainer.streams import STREAMS
 
@@ -366,9 +366,7 @@ def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measu
 def _written(
     evaluation: Evaluation, protocol: str, scores: Scores, result: EvaluationResult
 ) -> EvaluationResult:
-    """The result, written to files with its scores unless the weights were random."""
-    if evaluation.untrained:
-        return result
+    """The result, written with its scores to the run or, of random weights, to its folder ``untrained``."""
     split = evaluation.split_of(protocol)
     parts = [result.figure]
     parts += [f"epoch-{result.epoch}"] if evaluation.run.epoch_file is not None else []
@@ -377,12 +375,13 @@ def _written(
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    classifier = None if scores.head is None else f"{stem}{heads.SUFFIX}"
+    folder, head = evaluation.run.path, scores.head
+    if evaluation.untrained:
+        folder, head = folder / UNTRAINED, None
+    classifier = None if head is None else f"{stem}{heads.SUFFIX}"
     result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": classifier})
-    content = (
-        None if scores.head is None else heads.to_bytes(scores.head, _card(evaluation, split, scores, result))
-    )
-    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json", classifier=content)
+    content = None if head is None else heads.to_bytes(head, _card(evaluation, split, scores, result))
+    write_result(result, scores, folder / RESULTS / f"{stem}.json", classifier=content)
     return result
 
 
