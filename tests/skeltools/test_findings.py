@@ -76,7 +76,7 @@ def problems_in(path: Path) -> set[str]:
             place = PLACES.get(called)
             if place is not None and len(node.args) > place:
                 found |= set(_text(node.args[place], names))
-            if called == "Finding":
+            if called in ("Finding", "finding"):
                 problem = next((word.value for word in node.keywords if word.arg == "problem"), None)
                 found |= set(_text(problem, names))
     return found
