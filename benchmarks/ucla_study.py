@@ -9,7 +9,8 @@ SkeletonCLR, or longer. ``--part labels`` takes the joint runs of ``final`` and
 compares finetuning and semi-supervised training with the same from random weights, by McNemar's test. Each
 run takes one thread, ``--jobs`` of them run at a time; finished runs of the work folder are not repeated.
 Figures are of the last epoch. The tables go to benchmarks/results/: ucla_factors.json,
-ucla_final_EPOCHS.json, ucla_families.json and ucla_labels_EPOCHS.json. docs/results/reproducing.md says where the data set is.
+ucla_final_EPOCHS.json, ucla_families.json and ucla_labels_EPOCHS.json. docs/results/reproducing.md says where
+the data set is.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",)}
 """Method -> streams that are trained on the published split, by the preset nw-ucla as it is."""
 
 FAMILIES = {"skeletonclr": (200, 3), "decorrelate": (166, 3), "masked": (112, 1)}
-"""Method -> epochs and seeds at most. 166 epochs of ``decorrelate`` take as long as 200 of SkeletonCLR, and 112
-of ``masked`` half as long again, on one core with AMX."""
+"""Method -> epochs and seeds at most. 166 epochs of ``decorrelate`` take as long as 200 of SkeletonCLR, and
+112 of ``masked`` half as long again, on one core with AMX."""
 
 LABELS = {
     "finetune": ("finetune", "supervised", ()),
@@ -183,12 +184,13 @@ def families(options: argparse.Namespace, work: Path, whole: Path) -> None:
 
 def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
     """Finetuning and semi-supervised training of SkeletonCLR's joint encoder, and from random weights."""
-    epochs = options.epochs or 200
+    epochs, measured = options.epochs or 200, work / "labels"
+    measured.mkdir(exist_ok=True)
 
     def run(job: tuple[str, int]) -> None:
         name, seed = job
         folder = work / f"final-skeletonclr-joint-{epochs}-{seed}"
-        figures = work / f"labels-{epochs}-{name.replace(', ', '-')}-{seed}.json"
+        figures = measured / f"{epochs}-{name.replace(', ', '-')}-{seed}.json"
         if not figures.exists():
             rows = [{"row": name, "seed": seed, **row} for row in with_labels(work, folder, *LABELS[name])]
             figures.write_text(json.dumps(rows, indent=2) + "\n")
@@ -196,7 +198,7 @@ def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
     many.do_all(
         run, [(name, seed) for name in options.rows for seed in range(options.seeds)], jobs=options.jobs
     )
-    paths = sorted(work.glob(f"labels-{epochs}-*.json"))
+    paths = sorted(measured.glob(f"{epochs}-*.json"))
     rows = [row for path in paths for row in json.loads(path.read_text())]
     for row in rows:
         print(row)
