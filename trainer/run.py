@@ -46,6 +46,8 @@ METRICS = "metrics.jsonl"
 UNTRAINED = "untrained"
 """Names in a run folder: its settings, the folder of its evaluations, its log, and a folder whose own
 ``results`` are those of random weights."""
+RANDOM = "random weights"
+"""The checkpoint of such results."""
 EXPORTED = "encoder.json"
 """The file that marks an exported encoder, which is not a run."""
 _MOST_RESULT = 64 * 2**20
@@ -420,7 +422,7 @@ def read_results(path: Path) -> list[SavedResult]:
     """
     if not path.is_dir():
         remedy = "Name the --out folder of a `trainer pretrain`"
-        if path.name == UNTRAINED:
+        if _is_untrained(path):
             remedy = f"Make results of random weights with `{_evaluate(path)} --protocol linear`"
         raise SkelError("no run folder here", where=path, remedy=remedy)
     return [read_result(file) for file in sorted((path / RESULTS).glob("*.json"))]
@@ -465,10 +467,13 @@ def find_results(
 def _evaluate(path: Path) -> str:
     """The command that writes results to ``path``, a run folder or its folder of random weights."""
     return (
-        f"trainer evaluate {path.parent} --untrained"
-        if path.name == UNTRAINED
-        else f"trainer evaluate {path}"
+        f"trainer evaluate {path.parent} --untrained" if _is_untrained(path) else f"trainer evaluate {path}"
     )
+
+
+def _is_untrained(path: Path) -> bool:
+    """Whether a folder is that of a run's random weights, and no run of that name."""
+    return path.name == UNTRAINED and (path.parent / CONFIG).is_file() and not (path / CONFIG).is_file()
 
 
 def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:

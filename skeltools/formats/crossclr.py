@@ -95,6 +95,8 @@ def about(raw: Path) -> About:
         return ctrgcn.about(npz)
     pairs = (pair for folder in _folders(raw).values() for pair in _halves(folder, []))
     halves = [_open(pair.data, pair.labels) for pair in pairs]
+    if not halves:
+        raise _no_pair(raw)
     shapes = [half.data.shape for half in halves]
     numbers = [archives.whole(label) for half in halves for label in half.labels]
     return About(
@@ -125,11 +127,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
     spec = archives.joints_of(spec)
     folders = _folders(raw)
     if not folders:
-        raise RawDataError(
-            "no train_label.pkl or val_label.pkl with its train_data.npy or train_position.npy",
-            where=raw,
-            remedy="Name the folder of one protocol, or the one that holds xsub/ and xview/",
-        )
+        raise _no_pair(raw)
     items: dict[str, RawItem] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     halves: dict[str, dict[str, int]] = {}
@@ -188,6 +186,14 @@ def _check(opened: _Half, pair: _Pair, spec: SkeletonSpec, own: bool, findings: 
                 action="not used",
             )
         )
+
+
+def _no_pair(raw: Path) -> RawDataError:
+    return RawDataError(
+        "no train_label.pkl or val_label.pkl with its train_data.npy or train_position.npy",
+        where=raw,
+        remedy="Name the folder of one protocol, or the one that holds xsub/ and xview/",
+    )
 
 
 def _folders(raw: Path) -> dict[str, Path]:

@@ -34,6 +34,12 @@ def test_every_archive_is_a_reader() -> None:
         assert callable(module.read)
 
 
+@pytest.mark.parametrize("module", FORMATS.values(), ids=FORMATS)
+def test_a_folder_without_an_archive_is_described_by_none(tmp_path, module):
+    with pytest.raises(RawDataError):
+        module.about(tmp_path)
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_crossclr_folders(tmp_path, protocol):
     listing = crossclr.discover(write_crossclr_set(tmp_path, CLIPS, protocol=protocol))

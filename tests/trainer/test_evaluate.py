@@ -392,6 +392,21 @@ def test_untrained_weights_give_the_random_figure_and_no_file_among_the_runs(run
     assert not (run / "results").exists()
 
 
+def test_random_weights_are_the_same_at_every_epoch_and_not_those_of_others(
+    run: Path, tmp_path: Path
+) -> None:
+    evaluate_run(run, protocols=["linear"], device="cpu", untrained=True)
+    with pytest.raises(UsageError, match="exclude each other"):
+        evaluate_run(run, protocols=["finetune"], device="cpu", untrained=True, init_from=run)
+    assert [saved.path.stem for saved in read_results(run / "untrained")] == ["linear-few_6"]
+
+
+def test_a_run_may_be_named_untrained(run: Path, tmp_path: Path) -> None:
+    named = Path(shutil.copytree(run, tmp_path / "untrained"))
+    with pytest.raises(SkelError, match=rf"trainer evaluate {named} --protocol knn"):
+        find_results(named, protocol="knn")
+
+
 def test_a_run_is_compared_with_its_random_weights(run: Path) -> None:
     untrained = run / "untrained"
     with pytest.raises(SkelError, match=rf"trainer evaluate {run} --untrained --protocol linear"):

@@ -45,6 +45,9 @@ def test_a_kept_epoch_is_evaluated_beside_the_last(run: Path, capsys: pytest.Cap
     assert (run / "results" / "knn-epoch-2-few_6.json").is_file()
     (found,) = find_results(run, protocol="knn")
     assert found.result.epoch == 5, "the last checkpoint speaks for the run"
+    assert call(capsys, "evaluate", run, "--epoch", 2, "--untrained", "--device", "cpu")[0] == 0
+    names = {path.name for path in (run / "untrained" / "results").glob("*.json")}
+    assert names == {"knn-few_6.json", "knn1-few_6.json"}, "random weights have no epoch"
     opened = trainer.open(run, device="cpu", epoch=2)
     expected = checkpoint.load(run / checkpoint.epoch_file(2)).model
     name = next(iter(expected))

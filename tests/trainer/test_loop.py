@@ -252,11 +252,13 @@ def test_a_run_is_never_overwritten_by_accident(store: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"run exists already.*--resume.*--force.*--out"):
         loop.pretrain(tiny_config(store), out=out)
     assert (out / "checkpoints/last.pt").read_bytes() == before
-    (out / "results").mkdir()
+    for name in ("results", "untrained"):
+        (out / name).mkdir()
     (out / "notes.txt").write_text("mine")
     loop.pretrain(tiny_config(store, optimise__epochs=1), out=out, force=True)
     assert checkpoint.load(out / checkpoint.LAST).epoch == 1
     assert not (out / "results").exists()
+    assert not (out / "untrained").exists()
     assert (out / "notes.txt").read_text() == "mine"
 
 

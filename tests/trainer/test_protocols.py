@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas import EvaluationResult
+from schemas import EvaluationResult, SkelError
 from tests.trainer import means
 from tests.trainer.command import call
 from tests.trainer.runs import evaluate_run, tiny_config
@@ -128,10 +128,16 @@ def test_streams_and_conventions_go_together(protocol: str, runs: Path, store: P
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_random_weights_leave_no_file(protocol: str, runs: Path, store: Path) -> None:
+def test_random_weights_have_a_folder_of_their_own(protocol: str, runs: Path, store: Path) -> None:
     results = measured(runs / "one", store, protocol, untrained=True)
     assert {result.checkpoint for result in results} == {"random weights"}
+    assert all(result.notes[0] == "of random weights, not of the run's" for result in results)
     assert not (runs / "one" / "results").exists()
+    untrained = runs / "one" / "untrained"
+    assert {saved.result.figure for saved in read_results(untrained)} == {each.figure for each in results}
+    for path in (untrained / "results", next((untrained / "results").glob("*.json"))):
+        with pytest.raises(SkelError, match="results of random weights"):
+            tables.read_sources([path])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -83,7 +83,8 @@ def command(
 ) -> None:
     """Measure the encoders of a run on the test half of its split, each on its stored stream.
 
-    Results and the scores of every test sample are written to RUN/results/. Streams that a method trains
+    Results and the scores of every test sample are written to RUN/results/, those of --untrained to
+    RUN/untrained/results/. Streams that a method trains
     together are also fused: --set fusion.scores=logits, --set fusion.motion=0.6. With --init-from, the
     protocols finetune, semi and supervised start from those weights.
 

@@ -18,7 +18,7 @@ from trainer.evaluate.features import Split
 from trainer.evaluate.scores import Scores, write_scores
 from trainer.evaluate.significance import bootstrap
 from trainer.metrics import accuracy, confusion, per_class, ranks
-from trainer.run import JOINED, Run
+from trainer.run import JOINED, RANDOM, Run
 
 TOOL = f"trainer {__version__}"
 
@@ -44,7 +44,7 @@ def result_of(
         stream=scores.stream,
         encoder=scores.encoder,
         method=config.method.name,
-        checkpoint="random weights" if untrained else str(run.checkpoint_file),
+        checkpoint=RANDOM if untrained else str(run.checkpoint_file),
         checkpoint_hash="" if untrained else run.checkpoint_hash,
         preset=config.preset,
         epoch=0 if untrained else run.checkpoint.epoch,
@@ -86,9 +86,11 @@ def _notes(
 ) -> list[str]:
     """Notes for the reader: an unfinished run, other initial weights, classes and labels that are missing."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
-    if run.epoch_file is not None and not untrained:
+    if untrained:
+        notes.append("of random weights, not of the run's")
+    elif run.epoch_file is not None:
         notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
-    elif epoch < epochs and not untrained:
+    elif epoch < epochs:
         notes.append(f"the run is not finished: checkpoint of epoch {epoch} of {epochs}")
     init = scores.settings.get("init_from")
     if init:

@@ -111,12 +111,18 @@ def evaluate(
     the defaults. ``conventions``: none selects the run's first, the reference; ``all`` selects all of the
     run; several are evaluated one by one and then as an ensemble. ``target``: the store that ``transfer``
     trains on; knn, linear and retrieval then use the frozen encoder on its halves, too. ``untrained``
-    replaces the weights by random ones, to show what the training was worth, and writes nothing.
+    replaces the weights by random ones, to show what the training was worth, and writes to the folder
+    ``untrained`` of the run; it excludes ``init_from``.
     ``init_from``: finetune, semi and supervised start from the weights of that run or export, except those
     that match ``init_skip``, and their files are named after these weights. Raises UsageError, StoreError and
     CheckpointError for anything that does not fit together.
     """
     _check_names(protocols, target, target_split)
+    if untrained and init_from is not None:
+        raise UsageError(
+            "random weights and those of --init-from exclude each other",
+            remedy="Leave out --untrained or --init-from",
+        )
     init = _init(protocols, init_from, init_skip)
     chosen = protocol_options([*protocols, "fusion"], run.config.evaluate, options)
     fusion = chosen.pop("fusion")
@@ -369,7 +375,8 @@ def _written(
     """The result, written with its scores to the run or, of random weights, to its folder ``untrained``."""
     split = evaluation.split_of(protocol)
     parts = [result.figure]
-    parts += [f"epoch-{result.epoch}"] if evaluation.run.epoch_file is not None else []
+    kept = evaluation.run.epoch_file is not None and not evaluation.untrained
+    parts += [f"epoch-{result.epoch}"] if kept else []
     parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]

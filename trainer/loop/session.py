@@ -36,6 +36,7 @@ _OURS = (
     "checkpoints",
     "metrics.jsonl",
     "results",
+    "untrained",
     "profile",
     loggers.TENSORBOARD,
     loggers.NAMED,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import RunConfig, SkelError
-from trainer.run import CONFIG, RESULTS, SavedResult, read_config, read_result, read_results
+from trainer.run import CONFIG, RANDOM, RESULTS, SavedResult, read_config, read_result, read_results
 
 SWEEP = "sweep.yaml"
 ENSEMBLES = "ensembles"
@@ -58,6 +58,14 @@ def _of_sweep(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Source:
+    """Raises SkelError for results of random weights, which no table shows."""
+    source = _found(path)
+    if any(saved.result.checkpoint == RANDOM for saved in source.results):
+        raise SkelError("these are results of random weights", where=path, remedy="Name the run's folder")
+    return source
+
+
+def _found(path: Path) -> Source:
     if path.is_file():
         run = path.parent.parent
         config = read_config(run) if (run / CONFIG).is_file() else None
