@@ -375,8 +375,8 @@ def _written(
     """The result, written with its scores to the run or, of random weights, to its folder ``untrained``."""
     split = evaluation.split_of(protocol)
     parts = [result.figure]
-    kept = evaluation.run.epoch_file is not None and not evaluation.untrained
-    parts += [f"epoch-{result.epoch}"] if kept else []
+    of_epoch = evaluation.run.epoch_file is not None and not evaluation.untrained
+    parts += [f"epoch-{result.epoch}"] if of_epoch else []
     parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]

@@ -59,13 +59,13 @@ def _of_sweep(path: Path) -> list[Path]:
 
 def _read(path: Path) -> Source:
     """Raises SkelError for results of random weights, which no table shows."""
-    source = _found(path)
+    source = _source_of(path)
     if any(saved.result.checkpoint == RANDOM for saved in source.results):
         raise SkelError("these are results of random weights", where=path, remedy="Name the run's folder")
     return source
 
 
-def _found(path: Path) -> Source:
+def _source_of(path: Path) -> Source:
     if path.is_file():
         run = path.parent.parent
         config = read_config(run) if (run / CONFIG).is_file() else None
