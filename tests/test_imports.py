@@ -23,9 +23,10 @@ ONLY_IN = {
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py", "skeltools/pictures/"},
     "PIL": {"skeltools/pictures/"},
     "matplotlib": {"trainer/report/", "skeltools/pictures/"},
+    "jinja2": {"schemas/templates.py"},
 }
 
-MORE_IN_SCHEMAS = {"yaml_text.py": {"yaml"}, "commands.py": {"click", "rich"}}
+MORE_IN_SCHEMAS = {"yaml_text.py": {"yaml"}, "commands.py": {"click", "rich"}, "templates.py": {"jinja2"}}
 
 BRIDGES = {
     "trainer/use/raw.py": "skeltools",

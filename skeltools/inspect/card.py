@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
+from schemas.templates import template
 from skeltools import store
 from skeltools.datasets import DATASETS
 from skeltools.inspect import statistics
@@ -79,15 +79,8 @@ def card(path: Path) -> str:
     """The data card of a store as Markdown; the same store yields the same text, wherever it lies."""
     stats = statistics(path)
     lengths = store.read(store.open_store(path), "samples/frames")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"row": _row, "counted": _counted}
-    return environment.get_template("card.md").render(
+    layout = template(Path(__file__).with_name("card.md"), row=_row, counted=_counted)
+    text = layout.render(
         stats,
         title_of=title_of,
         source_of=source_of,
@@ -95,6 +88,7 @@ def card(path: Path) -> str:
         histogram=histogram(lengths) if lengths.size else (),
         findings_file=findings.FILE,
     )
+    return f"{text}\n"
 
 
 def histogram(values: np.ndarray) -> list[str]:

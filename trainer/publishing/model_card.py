@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from schemas import escaped
+from schemas.templates import template
 from schemas.yaml_text import load_yaml
 from trainer import config
 from trainer.export import EncoderCard
@@ -29,16 +29,9 @@ def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence:
 
     ``licence``: a Hugging Face identifier, such as cc-by-nc-4.0; ``place``: the argument of ``trainer.load``.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"escaped": escaped, "line": _line, "digits": _digits}
+    path = Path(__file__).with_name("model_card.md")
     summary, paper = config.about(card.method)
-    return environment.get_template("model_card.md").render(
+    text = template(path, escaped=escaped, line=_line, digits=_digits).render(
         card=card,
         front=_front(card, claims, title=title, licence=licence),
         title=title,
@@ -55,6 +48,7 @@ def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence:
         recipe_file=RECIPE,
         settings_file=SETTINGS,
     )
+    return f"{text}\n"
 
 
 def row(claim: Claim) -> str:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from schemas import SkelError, escaped
 from schemas.system import remedy, replacing
+from schemas.templates import template
 from trainer.report.draw import themed
 from trainer.report.parts import Figure, Note, Page, Part, Table
 
 LIMIT = 3_000_000
 """Maximum recommended size of a page in bytes: it is also opened from mail and on phones."""
 
+_FOLDER = Path(__file__).parent
 _KINDS = {Figure: "figure", Table: "table", Note: "note"}
 
 
 def html(page: Page) -> str:
     """The whole page, with style and drawings inline and no external resources."""
     script = player() if any(figure.scenes for figure in page.figures) else ""
-    return _template("page.html").render(
+    return template(_FOLDER / "page.html", shown=escaped).render(
         page=page,
         kind=_kind,
         drawing=_drawing,
@@ -58,7 +59,7 @@ def _style() -> str:
 
 
 def _own(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _kind(part: Part) -> str:
@@ -77,7 +78,9 @@ def _data(text: str) -> Markup:
 
 def markdown(page: Page, *, figures: str) -> str:
     """Markdown that refers to the drawings as files ``figures/<name>.svg``."""
-    return _template("page.md").render(page=page, kind=_kind, figures=figures)
+    return template(_FOLDER / "page.md", shown=escaped, cell=_cell).render(
+        page=page, kind=_kind, figures=figures
+    )
 
 
 def write_html(page: Page, path: Path) -> int:
@@ -91,18 +94,6 @@ def write_markdown(page: Page, path: Path) -> int:
     for figure in page.figures:
         _write(f'<?xml version="1.0" encoding="utf-8"?>\n{figure.svg}\n', folder / f"{figure.name}.svg")
     return _write(markdown(page, figures=folder.name), path)
-
-
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=jinja2.select_autoescape(("html",), default=False),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"shown": escaped, "cell": _cell}
-    return environment.get_template(name)
 
 
 def _cell(text: str) -> str:
