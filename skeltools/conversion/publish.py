@@ -136,16 +136,16 @@ def working(
 
 
 @contextmanager
-def _disk_errors(out: Path, kept: Path | None = None) -> Iterator[None]:
+def _disk_errors(out: Path, done: Path | None = None) -> Iterator[None]:
     """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept.
 
-    ``kept``: the folder with what is done, from which the same command goes on if it exists.
+    ``done``: the folder with what is done, from which the same command goes on if it exists.
     """
     try:
         yield
     except OSError as error:
         advice = remedy(error)
-        if kept is not None and kept.exists():
+        if done is not None and done.exists():
             advice = "What is done is kept: the same command goes on from there"
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the store ({why})", where=out, remedy=advice) from error
