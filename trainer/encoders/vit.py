@@ -190,7 +190,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Scaled dot-product attention of [B, heads, L, D] tensors.
 
     On the CPU, bf16 tensors with a gradient are attended to in float32, and the result is rounded: PyTorch's
-    backward pass of bf16 attention takes 2 to 15 times as long there (torch 2.13, with AMX;
+    bf16 attention takes 1.3 to 4.3 times as long there, forward and backward (torch 2.13, with AMX;
     benchmarks/attention.py).
     """
     given = query.dtype
