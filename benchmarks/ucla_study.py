@@ -4,8 +4,8 @@
 
 Variants are compared on people held out of the training half: of its clips (cameras 1 and 2), those of
 subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only what is chosen there is then
-measured on the published split (``--part final``). ``--part families`` trains other methods for as long as
-SkeletonCLR, or longer. ``--part labels`` takes the joint runs of ``final`` and
+measured on the published split (``--part final``). ``--part families`` trains other methods beside
+SkeletonCLR. ``--part labels`` takes the joint runs of ``final`` and
 compares finetuning and semi-supervised training with the same from random weights, by McNemar's test. Each
 run takes one thread, ``--jobs`` of them run at a time; finished runs of the work folder are not repeated.
 Figures are of the last epoch. The tables go to benchmarks/results/: ucla_factors.json,
@@ -101,8 +101,8 @@ FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",)}
 """Method -> streams that are trained on the published split, by the preset nw-ucla as it is."""
 
 FAMILIES = {"skeletonclr": (200, 3), "decorrelate": (166, 3), "masked": (112, 1)}
-"""Method -> epochs and seeds at most. 166 epochs of ``decorrelate`` take as long as 200 of SkeletonCLR, and
-112 of ``masked`` half as long again, on one core with AMX."""
+"""Method -> epochs and seeds at most. On one idle core with AMX, 166 epochs of ``decorrelate`` take 1.4 times
+as long as 200 of SkeletonCLR, and 112 of ``masked`` 1.6 times."""
 
 LABELS = {
     "finetune": ("finetune", "supervised", ()),
@@ -168,7 +168,7 @@ def final(options: argparse.Namespace, work: Path, whole: Path) -> None:
 
 
 def families(options: argparse.Namespace, work: Path, whole: Path) -> None:
-    """The published split, joint stream: SkeletonCLR and other families at comparable time."""
+    """The published split, joint stream: SkeletonCLR and other families."""
     names = {method: f"final-{method}-joint-{epochs}" for method, (epochs, _) in FAMILIES.items()}
 
     def run(job: tuple[str, int]) -> None:
