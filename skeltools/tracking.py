@@ -89,6 +89,18 @@ def link(poses: Joints, people: NDArray[np.int64], *, relative: bool = False) ->
     return track
 
 
+def longest(number: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Track numbers of ``number`` [P] with the most poses, at most ``most``, longest first."""
+    return np.argsort(-np.bincount(number), kind="stable")[:most]
+
+
+def slots(number: NDArray[np.int64], tracks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Position in ``tracks`` of each track number [P], -1 for others."""
+    slot = np.full(number.max(initial=-1) + 1, -1)
+    slot[tracks] = np.arange(len(tracks))
+    return slot[number]
+
+
 def _remembered(pose: Joints, before: Joints) -> Joints:
     missing = np.isnan(pose)
     return np.where(missing, before, pose) if missing.any() else pose

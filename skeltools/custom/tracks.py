@@ -31,17 +31,15 @@ def in_tracks(
         if identities is None
         else np.unique(identities[frame, place], return_inverse=True)[1]
     )
-    seen = np.bincount(number)
     each = clip.frames * clip.joints.shape[2] * 12
     most = min(MAX_BODIES, max(clip.bodies, _MAX_LAID_OUT // each))
-    tracks = np.argsort(-seen, kind="stable")[:most]
-    slot = np.full(len(seen), -1)
-    slot[tracks] = np.arange(len(tracks))
-    has_slot = slot[number] >= 0
-    laid = _laid_out(clip, (frame[has_slot], place[has_slot], slot[number][has_slot]), len(tracks))
+    tracks = tracking.longest(number, most)
+    slot = tracking.slots(number, tracks)
+    has_slot = slot >= 0
+    laid = _laid_out(clip, (frame[has_slot], place[has_slot], slot[has_slot]), len(tracks))
     if has_slot.all():
         return laid
-    detail = f"{len(seen) - len(tracks)} tracks of {(~has_slot).sum()} poses"
+    detail = f"{number.max() + 1 - len(tracks)} tracks of {(~has_slot).sum()} poses"
     row = finding(item, "more people than bodies", detail=detail, action="dropped")
     return replace(laid, findings=(*laid.findings, row))
 

@@ -271,12 +271,11 @@ def _tracks(frames: Joints, there: Mask) -> tuple[Joints, Mask, NDArray[np.int8]
     """Bodies [T, 2, 25, 3], seen [T, 2] -> joints [T, M, 25, 3], present and order [T, M] of the people."""
     frame, slot = np.nonzero(there)
     number = _people(frames[frame, slot], there)
-    longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_TRACKS])
-    place = np.full(number.max() + 1, -1)
-    place[longest] = np.arange(len(longest))
-    has_place = place[number] >= 0
-    at = (frame[has_place], place[number[has_place]])
-    present = np.zeros((len(frames), len(longest)), np.bool_)
+    tracks = np.sort(tracking.longest(number, MAX_TRACKS))
+    place = tracking.slots(number, tracks)
+    has_place = place >= 0
+    at = (frame[has_place], place[has_place])
+    present = np.zeros((len(frames), len(tracks)), np.bool_)
     order = np.full(present.shape, -1, np.int8)
     joints = np.zeros((*present.shape, *frames.shape[2:]), np.float32)
     present[at] = True

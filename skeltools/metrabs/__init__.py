@@ -244,13 +244,11 @@ def _tracks(people: Joints, poses: Poses) -> tuple[Joints, Mask]:
     A damaged file may have many short tracks; leaving these out keeps memory in proportion.
     """
     number = tracking.link(people, poses.people)
-    longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_PEOPLE])
-    slot = np.full(number.max() + 1, -1)
-    slot[longest] = np.arange(len(longest))
-    slot = slot[number]
+    tracks = np.sort(tracking.longest(number, MAX_PEOPLE))
+    slot = tracking.slots(number, tracks)
     frame = np.repeat(np.arange(len(poses.people)), poses.people)
     has_slot = slot >= 0
-    present = np.zeros((len(poses.people), len(longest)), np.bool_)
+    present = np.zeros((len(poses.people), len(tracks)), np.bool_)
     joints = np.zeros((*present.shape, *people.shape[1:]), np.float32)
     present[frame[has_slot], slot[has_slot]] = True
     joints[frame[has_slot], slot[has_slot]] = people[has_slot]

@@ -208,3 +208,13 @@ def test_a_relative_gate_does_not_depend_on_the_unit() -> None:
     expected = tracking.link(poses, counts, relative=True)
     for unit in (1e-3, 7.0):
         np.testing.assert_array_equal(tracking.link(poses * unit, counts, relative=True), expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(number=st.lists(st.integers(0, 6), max_size=30), most=st.integers(1, 5))
+def test_the_longest_tracks_get_slots_the_earlier_one_of_equals_first(number: list[int], most: int) -> None:
+    expected = sorted(set(number), key=lambda track: (-number.count(track), track))[:most]
+    tracks = tracking.longest(np.array(number, np.int64), most)
+    assert [track for track in tracks.tolist() if track in number] == expected
+    slot = tracking.slots(np.array(number, np.int64), tracks)
+    assert slot.tolist() == [expected.index(track) if track in expected else -1 for track in number]

@@ -401,6 +401,30 @@ def test_random_weights_are_the_same_at_every_epoch_and_not_those_of_others(
     assert [saved.path.stem for saved in read_results(run / "untrained")] == ["linear-few_6"]
 
 
+def test_what_stops_a_later_protocol_leaves_the_figures_of_earlier_ones(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.evaluate.linear.evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(run, protocols=["knn", "linear"], device="cpu", untrained=True)
+    assert [saved.path.stem for saved in read_results(run / "untrained")] == ["knn-few_6", "knn1-few_6"]
+
+
+@pytest.mark.parametrize(("untrained", "exists"), [(False, "results"), (True, "untrained"), (True, "")])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(
+    run: Path, monkeypatch: pytest.MonkeyPatch, untrained: bool, exists: str
+) -> None:
+    (run / exists).mkdir(exist_ok=True)
+    monkeypatch.setattr("trainer.evaluate.run.os.access", lambda path, mode: path != run / exists)
+    monkeypatch.delattr("trainer.evaluate.run.extract")
+    with pytest.raises(UsageError, match="copy it to a folder that you may write to") as told:
+        evaluate_run(run, device="cpu", untrained=untrained)
+    assert f"{run / exists} cannot be written to" in str(told.value)
+
+
 def test_a_run_may_be_named_untrained(run: Path, tmp_path: Path) -> None:
     named = Path(shutil.copytree(run, tmp_path / "untrained"))
     with pytest.raises(SkelError, match=rf"trainer evaluate {named} --protocol knn"):

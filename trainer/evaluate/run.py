@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -141,20 +142,39 @@ def evaluate(
     evaluation = Evaluation(
         run, split, learned_on, chosen, fusion, untrained, init, random, starts, on_progress
     )
+    _check_writable(evaluation)
     by_convention = [_in_convention(evaluation, name) for name in names]
-    measured: dict[str, list[Measured]] = {}
+    results: list[EvaluationResult] = []
     for protocol in chosen:
         several = [each[protocol] for each in by_convention]
-        measured[protocol] = [pair for each in several for pair in each]
+        results += [result for each in several for _, result in each]
         if len(names) > 1:
-            measured[protocol] += [
-                _together(evaluation, protocol, same) for same in zip(*several, strict=True)
-            ]
-    return [_written(evaluation, name, *pair) for name, pairs in measured.items() for pair in pairs]
+            results += [_together(evaluation, protocol, same)[1] for same in zip(*several, strict=True)]
+    return results
+
+
+def _folder(evaluation: Evaluation) -> Path:
+    """Where the results of the run, or those of random weights, are written."""
+    run = evaluation.run.path
+    return (run / UNTRAINED if evaluation.untrained else run) / RESULTS
+
+
+def _check_writable(evaluation: Evaluation) -> None:
+    """Raises UsageError before hours of measuring that could not be written."""
+    folder = _folder(evaluation)
+    parent = next(each for each in (folder, *folder.parents) if each.exists())
+    if not os.access(parent, os.W_OK):
+        raise UsageError(
+            f"{parent} cannot be written to",
+            remedy="Results are kept with their run: copy it to a folder that you may write to",
+        )
 
 
 def _in_convention(evaluation: Evaluation, convention: str) -> dict[str, list[Measured]]:
-    """Protocol -> the results of every encoder, then of all of them combined if there are several."""
+    """Protocol -> the results of every encoder, then of all of them combined if there are several.
+
+    Each protocol's are written as soon as they are measured: whatever stops a later one, they stay.
+    """
     encoders = _encoders(evaluation, convention)
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
@@ -173,7 +193,7 @@ def _in_convention(evaluation: Evaluation, convention: str) -> dict[str, list[Me
 def _measured(
     evaluation: Evaluation, protocol: str, scores: Scores, random_knn: Mapping[str, float]
 ) -> Measured:
-    """The scores with their result; ``random_knn``: encoder -> accuracy of kNN at random weights."""
+    """The scores with their result, written; ``random_knn``: encoder -> accuracy of kNN at random weights."""
     split = evaluation.split_of(protocol)
     tried = split is evaluation.measured_on and not PROTOCOLS[protocol].NEEDS.target
     result = result_of(
@@ -183,7 +203,7 @@ def _measured(
         untrained=evaluation.untrained,
         random_knn=random_knn.get(scores.encoder) if tried else None,
     )
-    return scores, result
+    return scores, _written(evaluation, split, scores, result)
 
 
 def _encoders(evaluation: Evaluation, convention: str) -> list[Encoder]:
@@ -370,10 +390,9 @@ def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measu
 
 
 def _written(
-    evaluation: Evaluation, protocol: str, scores: Scores, result: EvaluationResult
+    evaluation: Evaluation, split: Split, scores: Scores, result: EvaluationResult
 ) -> EvaluationResult:
-    """The result, written with its scores to the run or, of random weights, to its folder ``untrained``."""
-    split = evaluation.split_of(protocol)
+    """The result, written with its scores; random weights leave no classifier."""
     parts = [result.figure]
     of_epoch = evaluation.run.epoch_file is not None and not evaluation.untrained
     parts += [f"epoch-{result.epoch}"] if of_epoch else []
@@ -382,13 +401,11 @@ def _written(
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    folder, head = evaluation.run.path, scores.head
-    if evaluation.untrained:
-        folder, head = folder / UNTRAINED, None
+    head = None if evaluation.untrained else scores.head
     classifier = None if head is None else f"{stem}{heads.SUFFIX}"
     result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": classifier})
     content = None if head is None else heads.to_bytes(head, _card(evaluation, split, scores, result))
-    write_result(result, scores, folder / RESULTS / f"{stem}.json", classifier=content)
+    write_result(result, scores, _folder(evaluation) / f"{stem}.json", classifier=content)
     return result
 
 
