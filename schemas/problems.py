@@ -46,8 +46,14 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
         return Problem(".".join(map(str, location)), "is missing")
     if kind == "missing":  # an item of a list of fixed length: what is wrong is the list
         location = location[:-1]
-    path, annotation = _followed(model, location)
-    return Problem(path, _message(details, annotation) + _input_text(details))
+    is_key = location[-1:] == ("[key]",)  # before it, the key itself
+    path, annotation = _followed(model, location[:-2] if is_key else location)
+    message = "expected text as the key" if is_key else _message(details, annotation)
+    remedy = _QUOTES if kind == "string_type" and isinstance(details["input"], bool) else ""
+    return Problem(path, message + _input_text(details), remedy)
+
+
+_QUOTES = "YAML takes yes, no, on and off for true and false: write the word in quotes"
 
 
 def _first(error: ValidationError) -> Any:

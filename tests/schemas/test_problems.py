@@ -68,6 +68,7 @@ def error_of(values: dict[str, Any]) -> ValidationError:
         ({"inner": {"span": [1, 2, 3]}}, "inner.span: expected a list of 2 numbers or null, found [1, 2, 3]"),
         ({"many": [{}, {"span": "x"}]}, "many.1.span: expected a list of 2 numbers or null, found 'x'"),
         ({"named": {"one": {"share": "all"}}}, "named.one.share: expected a number, found 'all'"),
+        ({"named": {2: {}}}, "named: expected text as the key, found 2"),
         ({"needed": {}}, "needed: expected a whole number, found {}"),
         ({"flag": True}, "flag needs more epochs"),
         (
@@ -80,6 +81,11 @@ def error_of(values: dict[str, Any]) -> ValidationError:
 )
 def test_a_problem_says_what_is_allowed_and_what_was_found(values: dict[str, Any], text: str) -> None:
     assert str(problem(error_of(values), Options)) == text
+
+
+@pytest.mark.parametrize("values", [{"name": True}, {"named": {False: {}}}])
+def test_words_that_yaml_takes_for_true_and_false_are_to_be_quoted(values: dict[str, Any]) -> None:
+    assert "write the word in quotes" in problem(error_of(values), Options).remedy
 
 
 def test_what_is_missing_is_named() -> None:
