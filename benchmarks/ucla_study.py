@@ -57,6 +57,21 @@ def settings(**values: object) -> tuple[str, ...]:
 BF16 = settings(runtime__precision="bf16")
 """Faster than fp32 on CPUs with AMX; the factor ``fp32`` is the comparison."""
 
+STGCN = settings(
+    encoder__name="stgcn",
+    encoder__options={"stride_blocks": [2, 5, 8], "temporal_kernel": 5, "dropout": 0.0, "init": "default"},
+)
+"""The graph convolution of the other presets nw-ucla."""
+CTRGCN = settings(
+    encoder__name="ctrgcn",
+    encoder__options={"channels": [16] * 4 + [32] * 3 + [64] * 3, "stride_blocks": [2, 5, 8]},
+)
+"""A quarter of CTR-GCN's channels, with the strides of the preset nw-ucla."""
+VIT = settings(
+    encoder__name="vit", encoder__options={"dim": 64, "layers": 4, "heads": 4, "bodies": "present"}
+)
+"""The transformer of ``masked/nw-ucla``."""
+
 FACTORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "base": ("skeletonclr", ()),
     "fp32": ("skeletonclr", settings(runtime__precision="fp32")),
@@ -93,9 +108,16 @@ FACTORS: dict[str, tuple[str, tuple[str, ...]]] = {
         settings(encoder__options__channels=[32, 32, 32, 32, 64, 64, 64, 128, 128, 256]),
     ),
     "kernel 9": ("skeletonclr", settings(encoder__options__temporal_kernel=9)),
+    # Why ``masked`` is behind: the transformer or the task, and the task's own factors.
+    "transformer": ("skeletonclr", VIT),
+    "masked": ("masked", ()),
+    "masked, stgcn": ("masked", STGCN),
+    "masked, batch 32": ("masked", ("--batch-size", "32")),
+    "masked, rate 0.003": ("masked", settings(optimise__lr=0.003)),
+    "masked, joints": ("masked", settings(method__options__target="joints", method__options__local_views=0)),
+    "masked, no local views": ("masked", settings(method__options__local_views=0)),
 }
 """Variant -> method and options of ``trainer pretrain`` beside its preset nw-ucla."""
-
 
 STREAMS = ("joint", "bone", "motion")
 FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",)}
@@ -113,16 +135,6 @@ LABELS = {
 }
 """Row -> protocol of the trained encoder, protocol of random weights, their settings beside the preset's."""
 FASTER = ("precision=bf16", "test_every=0")
-
-CTRGCN = settings(
-    encoder__name="ctrgcn",
-    encoder__options={"channels": [16] * 4 + [32] * 3 + [64] * 3, "stride_blocks": [2, 5, 8]},
-)
-"""A quarter of CTR-GCN's channels, with the strides of the preset nw-ucla."""
-VIT = settings(
-    encoder__name="vit", encoder__options={"dim": 64, "layers": 4, "heads": 4, "bodies": "present"}
-)
-"""The transformer of ``masked/nw-ucla``."""
 
 CEILING: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], int, tuple[str, ...]]] = {
     "100 epochs": ((), 100, STREAMS, 3, ()),
@@ -154,7 +166,7 @@ def main() -> None:
 def factors(options: argparse.Namespace, work: Path, whole: Path) -> None:
     """Every variant on the held-out subjects."""
     store, epochs = held_out(work, whole), options.epochs or 30
-    names = {name: name.replace(" ", "_") for name in options.variants}
+    names = {name: name.replace(",", "").replace(" ", "_") for name in options.variants}
 
     def run(job: tuple[str, int]) -> None:
         name, seed = job
