@@ -7,7 +7,7 @@ subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only
 measured on the published split (``--part final``). ``--part families`` trains other methods beside
 SkeletonCLR. ``--part labels`` takes the joint runs of ``final`` and
 compares finetuning and semi-supervised training with the same from random weights, by McNemar's test.
-``--part ceiling`` trains random weights on all labels, longer and with other streams and encoders. Each
+``--part ceiling`` trains on all labels for longer, also other streams and encoders. Each
 run takes one thread, ``--jobs`` of them run at a time; finished runs of the work folder are not repeated.
 Figures are of the last epoch. The tables go to benchmarks/results/: ucla_factors.json,
 ucla_final_EPOCHS.json, ucla_families.json, ucla_labels_EPOCHS.json and ucla_ceiling.json.
@@ -21,7 +21,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import skeltools
 from benchmarks import many, record, runs
@@ -136,14 +136,28 @@ LABELS = {
 """Row -> protocol of the trained encoder, protocol of random weights, their settings beside the preset's."""
 FASTER = ("precision=bf16", "test_every=0")
 
-CEILING: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], int, tuple[str, ...]]] = {
-    "100 epochs": ((), 100, STREAMS, 3, ()),
-    "300 epochs": ((), 300, ("joint",), 3, ()),
-    "ctrgcn, 100 epochs": (CTRGCN, 100, ("joint",), 1, ()),
-    "vit, 100 epochs": (VIT, 100, ("joint",), 1, ("optimiser=adam", "lr=0.001")),
+
+class Ceiling(NamedTuple):
+    """Training on all labels with the normal augmentations of SkeletonCLR's preset."""
+
+    epochs: int
+    seeds: dict[str, int]
+    """Stream -> number of seeds at most."""
+    encoder: tuple[str, ...] = ()
+    protocol: tuple[str, ...] = ()
+    """Settings of the protocol."""
+    start: str = ""
+    """Run of the part ``families`` whose weights it starts from; else they are random."""
+
+
+CEILING = {
+    "100 epochs": Ceiling(100, {"joint": 1}),
+    "300 epochs": Ceiling(300, {"joint": 3, "bone": 1, "motion": 1}),
+    "300 epochs, pre-trained": Ceiling(300, {"joint": 3}, start="final-decorrelate-joint-120"),
+    "ctrgcn, 100 epochs": Ceiling(100, {"joint": 1}, CTRGCN),
+    "vit, 100 epochs": Ceiling(100, {"joint": 1}, VIT, ("optimiser=adam", "lr=0.001")),
 }
-"""Row -> settings of the run, epochs, streams, seeds at most, settings of the protocol. CTR-GCN's own recipe
-has 325 passes over the clips."""
+"""CTR-GCN's own recipe for NW-UCLA has 325 passes over the clips."""
 
 
 def main() -> None:
@@ -215,7 +229,7 @@ def families(options: argparse.Namespace, work: Path, whole: Path) -> None:
 
     wanted = [(m, epochs, seed) for m, epochs, most in FAMILIES for seed in range(min(most, options.seeds))]
     many.do_all(run, wanted, jobs=options.jobs)
-    curves = {"monitor_knn": {name: curve(work, name) for name in names}}
+    curves = {"monitor_knn": {name: each for name in names if (each := curve(work, name))}}
     tell("ucla_families", "cross-view, joint stream, last epoch", work, names, **curves)
 
 
@@ -244,46 +258,44 @@ def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
 
 
 def ceiling(options: argparse.Namespace, work: Path, whole: Path) -> None:
-    """The published split: random weights and all labels, with the normal augmentations."""
+    """The published split: all labels, longer than the preset's 30 epochs."""
     begin = ("--store", whole, "--method", "skeletonclr", "--preset", "nw-ucla", *BF16, "--epochs", 1)
 
     def folder(row: str, stream: str, seed: int) -> Path:
         return work / f"ceiling-{row.replace(', ', '-').replace(' ', '-')}-{stream}-{seed}"
 
     def run(job: tuple[str, str, int]) -> None:
-        row, stream, seed = job
-        words, epochs, _, _, protocol = CEILING[row]
-        out = folder(*job)
-        figures = out.with_suffix(".json")
+        out, (row, stream, seed) = folder(*job), job
+        this, figures = CEILING[row], out.with_suffix(".json")
         if figures.exists():
             return
-        if not (out / "checkpoints" / "last.pt").exists():  # its weights are not used, only its settings
+        if not (out / "checkpoints" / "last.pt").exists():  # for its settings; these weights are not used
             where = ("--stream", stream, "--seed", seed, "--device", options.device, "--out", out)
-            runs.command(runs.TRAINER, "pretrain", *begin, *words, *where, folder=work)
-        changes = (f"epochs={epochs}", "augment=normal", *protocol)
-        percent = evaluate(work, out, "supervised", changes)["supervised"]["percent"]
-        figures.write_text(
-            json.dumps({"row": row, "stream": stream, "seed": seed, "percent": percent}) + "\n"
-        )
+            runs.command(runs.TRAINER, "pretrain", *begin, *this.encoder, *where, folder=work)
+        protocol = "finetune" if this.start else "supervised"
+        start = ("--init-from", str(work / f"{this.start}-{seed}")) if this.start else ()
+        changes = (f"epochs={this.epochs}", "augment=normal", *this.protocol)
+        (result,) = evaluate(work, out, protocol, changes, *start).values()
+        found = {"row": row, "stream": stream, "seed": seed, "percent": result["percent"]}
+        figures.write_text(json.dumps(found) + "\n")
 
     wanted = [
         (row, stream, seed)
-        for row, (_, _, streams, most, _) in CEILING.items()
+        for row, this in CEILING.items()
         if row in options.rows
+        for stream, most in this.seeds.items()
         for seed in range(min(most, options.seeds))
-        for stream in streams
     ]
     many.do_all(run, wanted, jobs=options.jobs)
-    rows = [json.loads(folder(*job).with_suffix(".json").read_text()) for job in wanted]
-    for row, seed in {(row, seed): None for row, _, seed in wanted if len(CEILING[row][2]) > 1}:
-        folders = [folder(row, stream, seed) for stream in CEILING[row][2]]
-        fused = ensemble(work, folders, "--protocol", "supervised")
-        rows.append({"row": row, "stream": "+".join(CEILING[row][2]), "seed": seed, "percent": fused})
-    for row in rows:
-        print(row)
-    what = (
-        "NW-UCLA, cross-view, random weights trained on all labels with the normal augmentations, last epoch"
-    )
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("ceiling-*-[0-9].json"))]
+    for seed in range(CEILING["300 epochs"].seeds["motion"]):
+        folders = [folder("300 epochs", stream, seed) for stream in STREAMS]
+        if all(each.with_suffix(".json").exists() for each in folders):
+            fused = ensemble(work, folders, "--protocol", "supervised")
+            rows.append({"row": "300 epochs", "stream": "three streams", "seed": seed, "percent": fused})
+    for each in rows:
+        print(each)
+    what = "NW-UCLA, cross-view, trained on all labels with the normal augmentations, last epoch"
     print(f"written to {record.write('ucla_ceiling', {'benchmark': what, 'rows': rows}).name}")
 
 
@@ -321,7 +333,7 @@ def evaluate(
     words = [word for each in (*FASTER, *settings) for word in ("--set", f"{protocol}.{each}")]
     command = ("evaluate", folder, "--protocol", protocol, *words, *more, "--json")
     text, _ = runs.command(runs.TRAINER, *command, folder=work)
-    figures, results = {}, (folder / "untrained" if more else folder) / "results"
+    figures, results = {}, (folder / "untrained" if "--untrained" in more else folder) / "results"
     for result in json.loads(text):
         scores = read_scores(results / result["scores"])
         right = ranks(scores.values, scores.labels) == 0
