@@ -260,9 +260,10 @@ def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
 def ceiling(options: argparse.Namespace, work: Path, whole: Path) -> None:
     """The published split: all labels, longer than the preset's 30 epochs."""
     begin = ("--store", whole, "--method", "skeletonclr", "--preset", "nw-ucla", *BF16, "--epochs", 1)
+    work.joinpath("ceiling").mkdir(exist_ok=True)
 
     def folder(row: str, stream: str, seed: int) -> Path:
-        return work / f"ceiling-{row.replace(', ', '-').replace(' ', '-')}-{stream}-{seed}"
+        return work / "ceiling" / f"{row.replace(', ', '-').replace(' ', '-')}-{stream}-{seed}"
 
     def run(job: tuple[str, str, int]) -> None:
         out, (row, stream, seed) = folder(*job), job
@@ -287,7 +288,7 @@ def ceiling(options: argparse.Namespace, work: Path, whole: Path) -> None:
         for seed in range(min(most, options.seeds))
     ]
     many.do_all(run, wanted, jobs=options.jobs)
-    rows = [json.loads(path.read_text()) for path in sorted(work.glob("ceiling-*-[0-9].json"))]
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("ceiling/*.json"))]
     for seed in range(CEILING["300 epochs"].seeds["motion"]):
         folders = [folder("300 epochs", stream, seed) for stream in STREAMS]
         if all(each.with_suffix(".json").exists() for each in folders):
