@@ -169,7 +169,9 @@ class SkeletonSpec(Model):
         """The edges, in their order, of the same tree rooted at the centre."""
         parent = dict(self.edges)
         if len(self.edges) != size - 1 or len(parent) != size - 1:
-            raise ValueError("edges must give every joint but one, the root, exactly one parent")
+            raise ValueError(
+                "edges are [child, parent]; they must give every joint but one, the root, exactly one parent"
+            )
         for start in range(size):
             joint, steps = start, 0
             while joint in parent and steps <= size:

@@ -218,9 +218,15 @@ def _check_fit(own: Mapping[str, Tensor], start: Start, left: set[str], init: In
     raise CheckpointError(
         f"the weights do not fit the run; {'; '.join(texts)}",
         where=init.path,
-        remedy=f"{hint} out what is to start at random by name, as --init-skip '*.projector.*', or take "
-        "the settings with which the weights were trained",
+        remedy=f"{hint} out what is to start at random by name, as --init-skip '*.projector.*', or take the "
+        f"settings with which the weights were trained: their --preset, or --config{_config_of(init)}",
     )
+
+
+def _config_of(init: InitConfig) -> str:
+    """`` RUN/config.yaml`` if the weights are of a run with settings; else empty."""
+    own = Path(init.path) / "config.yaml"
+    return f" {own}" if own.is_file() else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -195,7 +195,10 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
         ("[1, 2]", "not a valid skeleton convention"),
         (json.dumps(_example(colour="red")), "colour: unknown key"),
         (json.dumps(_example(center=20)), "outside 0..19"),
-        (json.dumps(_example(edges=[[0, 1]])), "exactly one parent"),
+        (
+            json.dumps(_example(edges=[[0, 1]])),
+            "edges are [child, parent]; they must give every joint but one",
+        ),
         (json.dumps(_example(left_right_swap=list(range(20)))), "does not exchange the two shoulders"),
         (json.dumps(_example(left_right_swap=[1, 2, 0, *range(3, 20)])), "be its own inverse"),
         (json.dumps(_example(body_parts={"tail": list(range(20))})), "body_parts must be exactly"),

@@ -102,6 +102,17 @@ def test_a_share_says_where_it_came_from_and_stands_after_a_resume(store: Store)
         config.resume(settings.config, overrides=[overrides[0], Override("optimise.epochs", 90)])
 
 
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "told"), [("cosine", 9, True), ("cosine", 6, False), ("constant", 9, False)]
+)
+def test_more_epochs_of_a_cosine_are_told(store: Store, schedule: str, epochs: int, told: bool) -> None:
+    begun = resolved(store, ("optimise.epochs", 6), ("optimise.schedule", schedule), method="aimclr")
+    notes = config.resume(begun, overrides=[Override("optimise.epochs", epochs)]).notes
+    assert [note.partition(" epochs,")[0] for note in notes] == (
+        ["the cosine of the rate is stretched from 6 to 9"] if told else []
+    )
+
+
 @pytest.mark.parametrize("value", [1.0, 1.5, -0.5, 0.0])
 def test_a_share_lies_between_zero_and_one(store: Store, value: float) -> None:
     with pytest.raises(ConfigError, match=r"method\.options\.mine_from: expected an epoch .* or a share"):

@@ -227,3 +227,13 @@ def test_a_sample_of_both_halves_is_refused() -> None:
 def test_shares_that_make_no_sense(given: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         checked(semi.Options, given, where="semi")
+
+
+def test_more_clips_than_the_share_are_told() -> None:
+    options = semi.Options(**QUICK, shares=(1, 50), draws=1)
+    few, half = semi.evaluate(Means(), samples(60), samples(12, first=100), options=options, **around())
+    labels = few.details["labels"]
+    assert few.details["notes"] == [
+        f"semi-1: {labels} of 60 training samples, {100 * labels / 60:.1f} %: no class has less than one"
+    ]
+    assert not half.details["notes"]

@@ -16,7 +16,7 @@ import trainer
 from schemas import CheckpointError, SkelError, UsageError
 from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
-from tests.trainer.runs import tiny_config
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import loop
 from trainer import store as stores
@@ -120,6 +120,15 @@ def test_a_run_without_a_classifier_embeds_and_says_how_to_get_one(
     assert '"classifiers"' not in (tmp_path / "out" / "encoder.json").read_text()
     with pytest.raises(UsageError, match="the export has none, not that of linear"):
         trainer.load(tmp_path / "out", classifier="linear")
+
+
+def test_a_figure_that_learns_nothing_is_refused_with_those_that_learn(run: Path, tmp_path: Path) -> None:
+    both = Path(shutil.copytree(run, tmp_path / "both"))
+    evaluate_run(both, protocols=["knn"], device="cpu")
+    with pytest.raises(
+        SkelError, match=r"nothing is learned\. Choose one of linear, finetune, supervised, semi"
+    ):
+        trainer.load(both, classifier="knn")
 
 
 def test_a_classifier_of_another_checkpoint_is_refused(run: Path, store: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_an_export_has_no_projector_and_that_must_be_said(store: Path, run: Path
 
 
 def test_every_weight_that_does_not_fit_is_named(store: Path, run: Path) -> None:
-    with pytest.raises(CheckpointError) as stopped:
+    with pytest.raises(CheckpointError, match=f"--preset, or --config {run}/config.yaml") as stopped:
         begun(store, run, encoder__options__channels=[4, 16], encoder__options__edge_importance=False)
     told = str(stopped.value)
     for place in (0, 1):

@@ -163,7 +163,18 @@ def resume(
                 where=path,
                 remedy="Leave the setting out, or start a new run with another --out",
             )
-    return Settings(config, origin)
+    return Settings(config, origin, _stretched(saved, config))
+
+
+def _stretched(saved: RunConfig, config: RunConfig) -> tuple[str, ...]:
+    """A note when another number of epochs changes the rate of a run that has begun."""
+    before, after = saved.optimise, config.optimise
+    if after.schedule != "cosine" or after.epochs == before.epochs:
+        return ()
+    return (
+        f"the cosine of the rate is stretched from {before.epochs} to {after.epochs} epochs, so that the "
+        "rate jumps here: the run differs from one that asked for them at the start",
+    )
 
 
 _OTHER = re.compile(r"data\.more\.\d+\.store")

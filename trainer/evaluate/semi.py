@@ -64,7 +64,8 @@ def evaluate(
     Raises StoreError when a sample is in both halves.
     """
     _check_apart(train, test)
-    trainings, scores = 0, []
+    trainings = 0
+    scores: list[Scores] = []
     for share in options.shares:
         drawn, fits = [], []
         for draw in range(options.draws):
@@ -96,6 +97,7 @@ def evaluate(
                     "labels": len(drawn[0]),
                     "drawn_ids": drawn,
                     "trainings": [fitted.curves() for fitted in fits],
+                    "notes": _more_than_asked(f"semi-{share:g}", share, len(drawn[0]), train),
                 },
             )
         )
@@ -125,6 +127,14 @@ def drawn_rows(train: Source, *, share: float, seed: int, draw: int, counts: Cou
         )
     rows: list[int] = chosen.nonzero().flatten().tolist()
     return rows
+
+
+def _more_than_asked(name: str, share: float, labels: int, train: Source) -> list[str]:
+    """A note where a clip of every class, the least, is over one and a half times the share."""
+    actual = 100 * labels / len(train)
+    if actual <= 1.5 * share:
+        return []
+    return [f"{name}: {labels} of {len(train)} training samples, {actual:.1f} %: no class has less than one"]
 
 
 def _in_order(drawn: Source) -> Source:

@@ -57,8 +57,13 @@ def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
             )
     again = f"Run `trainer evaluate {run.path} --protocol {saved.result.protocol}` again"
     if saved.result.classifier is None:
-        what = "an earlier version wrote it" if saved.result.protocol in LEARNING else "nothing is learned"
-        raise SkelError(f"this result has no classifier: {what}", where=saved.path, remedy=again)
+        learned = saved.result.protocol in LEARNING
+        what = "an earlier version wrote it" if learned else "nothing is learned"
+        raise SkelError(
+            f"this result has no classifier: {what}",
+            where=saved.path,
+            remedy=again if learned else f"Choose one of {', '.join(LEARNING)}",
+        )
     head, card = heads.read_head(saved.path.with_name(saved.result.classifier))
     if card.checkpoint_hash != run.checkpoint_hash:
         raise SkelError(

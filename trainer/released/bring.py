@@ -155,9 +155,9 @@ def _placed(
     names: dict[str, str] = {}
     if not any(name.startswith(f"{pair.key}.") for name in weights for pair in plan.pairs):
         raise CheckpointError(
-            f"expected a file of pre-training, found no key encoder ({plan.pairs[0].key}.*): it is of a "
-            "classifier, as linear evaluation and finetuning write",
-            remedy="Import the checkpoint of the pre-training",
+            f"expected a file of pre-training, found no key encoder ({plan.pairs[0].key}.*): linear "
+            "evaluation and finetuning write such files, and scripts that save the query encoder alone",
+            remedy="Import the whole checkpoint of the pre-training",
         )
     for pair in plan.pairs:
         for network, side in ((pair.query, "query"), (pair.key, "key")):

@@ -69,6 +69,7 @@ def _listed(clips: Any) -> Any:
     raise UsageError(
         f"expected joints [T, M, V, 3] or [T, V, 3], or a list of such, found {type(clips).__name__}",
         where="clips",
+        remedy="`trainer predict` reads files" if isinstance(clips, str | bytes | Path) else "",
     )
 
 
