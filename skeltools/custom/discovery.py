@@ -63,7 +63,7 @@ def discover(raw: Raw) -> Listing:
     if not clips and unknown:
         more = f" ({len(unknown)} such files)" if unknown[1:] else ""
         raise ConfigError(
-            f"no clip: {unknown[0].name} is JSON of no known format, {_of_no_format(unknown[0])[1]}{more}",
+            f"no clip: {unknown[0].name} is JSON of no known format: {_of_no_format(unknown[0])[1]}{more}",
             where=unknown[0],
             remedy=_UNKNOWN,
         )
@@ -222,7 +222,7 @@ def _of_no_format(file: Path) -> tuple[bool, str]:
         return True, error.strerror or str(error)
     except RawDataError as error:
         return True, error.message.removeprefix("is ")
-    return False, f"no poses that are known; {'; '.join(_shown(content))}"
+    return False, "; ".join(_shown(content))
 
 
 _LEVELS = 4

@@ -301,10 +301,12 @@ def instance(
 ) -> Person:
     """A person of keypoints as a list of lists, a flat list, objects with x and y, or lists of all x and y.
 
-    Without a ``score`` [V], the last of four numbers is one, or of three if ``coordinates`` are xys.
+    Keypoints with names, the keys of an object or ``name`` of each, are taken by them. Without a ``score``
+    [V], the last of four numbers is one, or of three if ``coordinates`` are xys.
     """
     if isinstance(points, dict) and isinstance(points.get("x"), list):
         points, score = _columns(points, place)
+    points, score = _in_order(points, score, spec, place)
     points = [_row(point) for point in listed(points, place, "keypoints")]
     array = numbers(points, place, "keypoints")
     array = array[0] if array.ndim == 3 and len(array) == 1 else array  # a person of MMPose's older 3D demos
@@ -318,6 +320,35 @@ def instance(
     if scores is None and array.shape[1] == (3 if settings.coordinates == "xys" else 4):
         return person(array[:, :-1], array[:, -1], track)
     return person(array[:, :3], scores, track)
+
+
+def _in_order(points: Any, score: Any, spec: SkeletonSpec, place: Place) -> tuple[Any, Any]:
+    """Keypoints with names, and their scores, in the convention's order, null for those that are missing.
+
+    Others are returned as they are.
+    """
+    by_name = points
+    if isinstance(points, list) and all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in points
+    ):
+        by_name = {each["name"]: each for each in points}
+    if not isinstance(by_name, dict) or not by_name:
+        return points, score
+    names = list(by_name)
+    known = _named(names, spec)
+    if not known and by_name is points:
+        raise place.wrong(
+            f"its keypoints ({', '.join(names)[:60]}) are none of {spec.name} "
+            f"({', '.join(spec.joints)[:60]})",
+            remedy="Name the convention of the file in dataset.yaml, or give yours `synonyms`",
+        )
+    rows = {joint: _row(by_name[names[at]]) for joint, at in known.items()}
+    width = max((len(row) for row in rows.values() if isinstance(row, list)), default=0)
+    if not rows:
+        return points, score
+    if isinstance(score, list) and len(score) == len(names):
+        score = [score[known[joint]] if joint in known else None for joint in spec.joints]
+    return [rows.get(joint, [None] * width) for joint in spec.joints], score
 
 
 def _row(point: Any) -> Any:

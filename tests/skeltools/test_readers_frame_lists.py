@@ -20,6 +20,7 @@ from tests.skeltools.own_data import read, settings
 from tests.skeltools.test_readers_pose_json import metres
 
 Entries = list[dict[str, Any]]
+COCO = list(skeletons.load("coco_17").joints)
 AZURE = skeletons.load("azure_kinect_32")
 
 
@@ -76,6 +77,28 @@ FORMS: dict[str, Callable[[NDArray[Any], NDArray[Any]], Any]] = {
     "objects": lambda p, s: [
         {"frame": t, "keypoints": [{"x": x, "y": y, "score": v} for (x, y), v in zip(a, b, strict=True)]}
         for t, (a, b) in enumerate(zip(p[:, 0].tolist(), s[:, 0].tolist(), strict=True))
+    ],
+    "by name": lambda p, s: [
+        {"frame": t, "joints": dict(zip(COCO[::-1], nested(a, b)[::-1], strict=True)) | {"hat": [1, 2, 0.5]}}
+        for t, (a, b) in enumerate(zip(p[:, 0], s[:, 0], strict=True))
+    ],
+    "by name, scores apart": lambda p, s: [
+        {
+            "frame": t,
+            "joints": dict(zip(COCO[::-1], a[::-1].tolist(), strict=True)),
+            "scores": b[::-1].tolist(),
+        }
+        for t, (a, b) in enumerate(zip(p[:, 0], s[:, 0], strict=True))
+    ],
+    "objects with names": lambda p, s: [
+        {
+            "frame": t,
+            "keypoints": [
+                {"name": name, "x": x, "y": y, "score": v}
+                for name, (x, y, v) in zip(COCO[::-1], nested(a, b)[::-1], strict=True)
+            ],
+        }
+        for t, (a, b) in enumerate(zip(p[:, 0], s[:, 0], strict=True))
     ],
     "arrays of people": lambda p, s: [
         {"frame": t, "keypoints": a.tolist(), "scores": b.tolist()}
@@ -376,6 +399,7 @@ def test_an_array_without_its_layout_or_name(tmp_path: Path) -> None:
         (lambda c: c[1].update(frame=10**14), "too many for one clip"),
         (lambda c: c[1].update(video="b"), "several clips: a, b"),
         (lambda c: c[1].update(keypoints=[[1, 2, 3, 4, 5]]), r"shape \(1, 5\), expected 2 to 4 numbers"),
+        (lambda c: c[1].update(keypoints={"hat": [1, 2, 3]}), r"keypoints \(hat\) are none of coco_17"),
         (lambda c: c[1].update(keypoints=[1.0] * 52), "52 numbers of keypoints, expected 3"),
         (lambda c: [e.update(keypoints=e["keypoints"][:16]) for e in c], "16 keypoints, coco_17 has 17"),
         (
@@ -454,7 +478,9 @@ def test_other_formats_keep_their_files(tmp_path: Path) -> None:
         assert known is (CLIP_FORMATS[expected] if expected else None), name
 
 
-@pytest.mark.parametrize("form", ["frame", "timestamp", "people", "objects", "by number", "arrays of people"])
+@pytest.mark.parametrize(
+    "form", ["frame", "timestamp", "people", "objects", "by name", "by number", "arrays of people"]
+)
 def test_odd_values_are_refused_or_make_a_sound_clip(tmp_path: Path, form: str) -> None:
     settings(tmp_path, **files.FLAT, convention="coco_17", never_seen="keep", bodies=2)
     original = json.dumps(FORMS[form](*files.pixels(3, 2)))
