@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
+from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped
 from skeltools import framewise
 from skeltools.custom import cuts, poses, splits, tables, text
 from skeltools.custom import settings as custom_settings
@@ -19,6 +19,7 @@ from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.reading import poses_of, read
 from skeltools.custom.registry import CLIP_FORMATS, advice, format_of
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats import pose_json
 from skeltools.raw_items import (
     MAX_BYTES,
     METRABS,
@@ -31,7 +32,12 @@ from skeltools.raw_items import (
     visible_files,
 )
 
-JSON = ".json"
+JSON = pose_json.SUFFIXES
+
+_UNKNOWN = (
+    "`skeltools docs your-data` shows the keys of every format: rename those of the file; or set `format` in "
+    "dataset.yaml; or, in Python, numpy.save(clip + '.npy', array) writes a clip as an array"
+)
 
 
 def settings_file(raw: Path) -> Path:
@@ -52,7 +58,15 @@ def discover(raw: Raw) -> Listing:
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
     labels: dict[str, str] = {}
-    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
+    unknown: list[Path] = []
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels, unknown)]
+    if not clips and unknown:
+        more = f" ({len(unknown)} such files)" if unknown[1:] else ""
+        raise ConfigError(
+            f"no clip: {unknown[0].name} is JSON of no known format: {_of_no_format(unknown[0])[1]}{more}",
+            where=unknown[0],
+            remedy=_UNKNOWN,
+        )
     if not clips:
         described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
         suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
@@ -136,10 +150,12 @@ def _clips(
     spec: SkeletonSpec,
     findings: list[Finding],
     labels: dict[str, str],
+    unknown: list[Path],
 ) -> list[RawItem]:
     """Clips below a folder. Each id is the path without suffix, or the name that ``{clip}`` matches.
 
-    Classes stored in the files themselves are added to ``labels``, by clip name.
+    Classes stored in the files themselves are added to ``labels``, by clip name, and JSON files of no known
+    format to ``unknown``.
     """
     described = {
         path,
@@ -156,7 +172,7 @@ def _clips(
 
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
-    unknown: list[str] = []
+    strange: list[Path] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
         if place.startswith(f"{METRABS}/"):
@@ -168,7 +184,7 @@ def _clips(
             of_format.setdefault(known.name, []).append(file)
             continue
         if not poses.is_clip(file, settings):
-            unknown += [place] if file.suffix.lower() == JSON else []
+            strange += [file] if file.suffix.lower() in JSON else []
             continue
         size = file.stat().st_size
         if poses.has_many(file, settings):
@@ -180,10 +196,12 @@ def _clips(
             clips += [item(name, file, member, size) for name, member in members]
         else:
             clips.append(item(escaped(place.removesuffix(file.suffix)), file, None, size))
-    beside = any(file.suffix.lower() == JSON for files in of_format.values() for file in files)
-    for place in unknown:
-        broken, reason = _of_no_format(root / place)
+    unknown += strange
+    beside = any(file.suffix.lower() in JSON for files in of_format.values() for file in files)
+    for file in strange:
+        broken, reason = _of_no_format(file)
         if broken or beside:
+            place = file.relative_to(root).as_posix()
             findings.append(skipped(place, "JSON of no known format", reason))
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
@@ -199,14 +217,34 @@ def _of_no_format(file: Path) -> tuple[bool, str]:
     try:
         if file.stat().st_size > MAX_BYTES:
             return False, f"more than {MAX_BYTES} bytes"
-        content = json.loads(regular.read(file, most=MAX_BYTES, counted=True))
+        content = pose_json.content(RawItem("", "", str(file)))
     except OSError as error:
         return True, error.strerror or str(error)
-    except (ValueError, RecursionError) as error:
-        return True, f"not valid JSON: {' '.join(str(error).split())[:200]}"
-    if isinstance(content, dict):
-        return False, f"no poses that are known; its keys are {', '.join(content)[:100] or 'none'}"
-    return False, f"no poses that are known; it is a {type(content).__name__}"
+    except RawDataError as error:
+        return True, error.message.removeprefix("is ")
+    return False, "; ".join(_shown(content))
+
+
+_LEVELS = 4
+"""How deep the keys of a file of no known format are shown."""
+
+
+def _shown(value: Any) -> Iterator[str]:
+    """What a JSON value is, and the keys of the first objects in it."""
+    what = "it"
+    for _ in range(_LEVELS):
+        if isinstance(value, list):
+            kind = "objects" if value and isinstance(value[0], dict) else "values"
+            yield f"{what} is a list of {len(value)} {kind}"
+            what, value = "the first", value[0] if kind == "objects" else None
+        elif isinstance(value, dict):
+            yield f"{what} has the keys {', '.join(value)[:100] or 'none'}"
+            inside = [(key, each) for key, each in value.items() if isinstance(each, list | dict) and each]
+            what, value = inside[0] if inside else ("", None)
+            what = what[:40]
+        elif what == "it":
+            yield f"it is a {type(value).__name__}"
+            return
 
 
 def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> list[RawItem]:

@@ -20,8 +20,10 @@ from skeltools.formats.acclaim import ACCLAIM
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
 from skeltools.formats.c3d import C3D
+from skeltools.formats.frame_lists import FRAMES
 from skeltools.formats.humanml3d import HUMANML3D
 from skeltools.formats.image_results import ALPHAPOSE, COCO
+from skeltools.formats.json_arrays import ARRAYS
 from skeltools.formats.kinetics_skeleton import KINETICS
 from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
@@ -38,6 +40,8 @@ _KNOWN: tuple[ClipFormat, ...] = (
     COCO,
     ALPHAPOSE,
     MEDIAPIPE,
+    FRAMES,
+    ARRAYS,
     BVH,
     ACCLAIM,
     MVNX,

@@ -26,7 +26,7 @@ from schemas import RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.settings import Settings
 from skeltools.files.unchanged import while_unchanged
-from skeltools.formats import pose_json
+from skeltools.formats import frame_lists, pose_json
 from skeltools.formats.pose_json import Person, Place
 from skeltools.raw_items import RawItem
 
@@ -55,7 +55,9 @@ def holds_alphapose(_file: Path, head: bytes) -> bool:
     if isinstance(start, list) and start:
         return _is_result(start[0]) and not _is_coco(start[0])
     if isinstance(start, dict) and start:
-        first = next(iter(start.values()))
+        name, first = next(iter(start.items()))
+        if name.casefold() in frame_lists.LISTS:
+            return False
         people = (
             next((first[key] for key in _BY_IMAGE if key in first), None)
             if isinstance(first, dict)
@@ -73,19 +75,25 @@ def holds_coco(_file: Path, head: bytes) -> bool:
     if not isinstance(start, dict):
         return False
     return (
-        "annotations" in start
+        ("annotations" in start and not _are_of_frames(start["annotations"]))
         or _is_image(start.get("images"))
         or bool(_names(start.get("categories")))
         or ("videos" in start and "categories" in start)
     )
 
 
+def _are_of_frames(annotations: Any) -> bool:
+    """Whether annotations say their frame in place of their image."""
+    first = annotations[0] if isinstance(annotations, list) and annotations else None
+    return isinstance(first, dict) and frame_lists.is_timed(first) and not pose_json.image_key(first)
+
+
 def _is_result(entry: Any) -> bool:
-    return isinstance(entry, dict) and "image_id" in entry and "keypoints" in entry
+    return isinstance(entry, dict) and "keypoints" in entry and pose_json.image_key(entry) is not None
 
 
 def _is_coco(entry: dict[str, Any]) -> bool:
-    return isinstance(entry["image_id"], int) and not {"idx", "box"} & entry.keys()
+    return isinstance(entry.get("image_id"), int) and not {"idx", "box"} & entry.keys()
 
 
 def _is_image(images: Any) -> bool:
@@ -155,9 +163,17 @@ def _results(entries: list[Any], place: Place) -> _Found:
     for i, entry in enumerate(entries):
         here = place.at(f"entry {i + 1}")
         entry = pose_json.objects(entry, here, "it")
-        clip, frame = _image(entry.get("image_id"), here)
+        clip, frame = _image(_name_of(entry, here), here)
         results.add(clip, frame, _somebody(entry, here))
     return results
+
+
+def _name_of(entry: dict[str, Any], place: Place) -> Any:
+    """The image of a person: its name or number. Raises RawDataError if there is none."""
+    key = pose_json.image_key(entry)
+    if key is None or entry[key] is None:
+        raise place.wrong(f"has no image_id; its keys are {', '.join(entry)[:100]}")
+    return entry[key]
 
 
 def _image(name: Any, place: Place) -> tuple[str, int]:
@@ -221,10 +237,11 @@ def _annotated(data: dict[str, Any], place: Place) -> _Found:
     for i, entry in enumerate(pose_json.listed(data.get("annotations"), place, "annotations")):
         here = place.at(f"annotation {i + 1}")
         entry = pose_json.objects(entry, here, "it")
-        image = _key(entry.get("image_id"), here, "image_id")
+        name = _name_of(entry, here)
+        image = _key(name, here, "image_id")
         if images and image not in images:
             raise here.wrong(f"image {image} is not among images")
-        clip, frame = images[image] if images else _image(entry.get("image_id"), here)
+        clip, frame = images[image] if images else _image(name, here)
         if entry.get("keypoints"):
             results.add(clip, frame, _somebody(entry, here.at(f"image {image}")))
     return results
@@ -275,5 +292,5 @@ def _names(categories: Any) -> tuple[str, ...]:
     return ()
 
 
-ALPHAPOSE = ClipFormat("alphapose", (".json",), holds_alphapose, read, clips)
-COCO = ClipFormat("coco", (".json",), holds_coco, read, clips)
+ALPHAPOSE = ClipFormat("alphapose", pose_json.SUFFIXES, holds_alphapose, read, clips)
+COCO = ClipFormat("coco", pose_json.SUFFIXES, holds_coco, read, clips)

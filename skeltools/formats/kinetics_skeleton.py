@@ -32,7 +32,7 @@ def holds(_file: Path, head: bytes) -> bool:
         return False
     if not data:
         return "label_index" in start
-    return isinstance(data[0], dict) and ("skeleton" in data[0] or "frame_index" in data[0])
+    return isinstance(data[0], dict) and ("skeleton" in data[0] or data[0].keys() == {"frame_index"})
 
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:

@@ -110,7 +110,7 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
 
 def _is_image(file: Path) -> bool:
     """Whether a file is one numbered frame."""
-    if pose_json.numbered(file.stem)[1] is None:
+    if not pose_json.is_numbered(file):
         return False
     start = pose_json.start_of(file)
     if isinstance(start, dict):
@@ -302,4 +302,4 @@ def _plane(frames: Frames) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values[np.isfinite(values)]
 
 
-MEDIAPIPE = ClipFormat("mediapipe", (".json",), holds, read, clips)
+MEDIAPIPE = ClipFormat("mediapipe", pose_json.SUFFIXES, holds, read, clips)

@@ -57,6 +57,9 @@ _USUAL = {
 """Number of keypoints per person -> the usual convention."""
 
 
+SUFFIXES = (".json", ".jsonl")
+"""Of JSON, and of JSON Lines: one value a line, together a list."""
+
 LINES = "`skeltools docs your-data` has the lines of dataset.yaml for every format"
 
 
@@ -75,12 +78,28 @@ def parsed(data: bytes, *, where: str | Path) -> Any:
     except ValueError as error:
         raise RawDataError(str(error), where=where, remedy="Split it into clips") from error
     try:
-        return json.loads(data)
+        return _value_or_lines(data)
     except RecursionError:
         raise RawDataError("is nested too deep", where=where) from None
     except ValueError as error:  # UnicodeDecodeError and integers of thousands of digits are ValueErrors
         reason = " ".join(str(error).split())[:200]
         raise RawDataError(f"is not valid JSON: {reason}", where=where, remedy="Write it again") from error
+
+
+def _value_or_lines(data: bytes) -> Any:
+    """The value of JSON, or the list of the values of JSON Lines. Raises ValueError."""
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+    values = []
+    for number, line in enumerate(data.decode(json.detect_encoding(data)).splitlines(), start=1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number}: {error}") from error
+    return values
 
 
 def start_of(file: Path) -> Any:
@@ -99,7 +118,10 @@ _COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|,', re.DOTALL)
 
 @lru_cache(maxsize=1)
 def beginning(head: bytes) -> Any:
-    """Parse the first bytes of a JSON file, without the value that is cut off; None if they are not JSON."""
+    """Parse the first bytes of a JSON file, without the value that is cut off; None if they are not JSON.
+
+    JSON Lines are the list of the lines that are complete.
+    """
     text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
     if text[:1] not in ("[", "{"):
         return None
@@ -118,6 +140,8 @@ def beginning(head: bytes) -> Any:
     if still_open:
         end = max(end, _last_comma(text, end))
     try:
+        if not still_open and text[end:].lstrip()[:1] in ("[", "{"):
+            return [json.loads(line) for line in text.splitlines()[:-1] if line.strip()]
         return json.loads(text[:end] + still_open[::-1])
     except (ValueError, RecursionError):
         return None
@@ -197,6 +221,35 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
+_FRAME = ("frame", "frameid", "frameindex", "frameidx", "framenumber", "framenum", "frameno")
+_TIME = ("timestamp", "timestampusec", "timestampus", "timestampms", "timestampns", "time", "timems")
+_IMAGE = ("imagename", "image", "imagepath", "filename", "framename", "framepath")
+
+
+def key_of(entry: dict[str, Any], names: Sequence[str]) -> str | None:
+    """The first key of an object among ``names``, which are in lower case and without underscores."""
+    plain = {key.casefold().replace("_", ""): key for key in entry}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def frame_key(entry: dict[str, Any]) -> str | None:
+    """The key that numbers an object's frame (``frame``, ``frame_id``, ``frameIndex``, ...)."""
+    return key_of(entry, _FRAME)
+
+
+def time_key(entry: dict[str, Any]) -> str | None:
+    """The key of a frame's time (``timestamp``, ``timestamp_ms``, ...), in any unit."""
+    return key_of(entry, _TIME)
+
+
+def image_key(entry: dict[str, Any]) -> str | None:
+    """The key of the image of a person: COCO's ``image_id``, or one that holds the name of a file."""
+    if "image_id" in entry:
+        return "image_id"
+    key = None if frame_key(entry) else key_of(entry, _IMAGE)
+    return key if key is not None and isinstance(entry[key], str) else None
+
+
 # --- people -------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +288,98 @@ def scored(value: Any, size: int, place: Place, what: str, *, track: int | None 
         raise place.wrong(f"{what} has {array.size} numbers, expected {size} for each joint")
     array = array.reshape(-1, size)
     return person(array[:, :-1], array[:, -1], track)
+
+
+def instance(
+    points: Any,
+    score: Any,
+    settings: Settings,
+    spec: SkeletonSpec,
+    place: Place,
+    *,
+    track: int | None = None,
+) -> Person:
+    """A person of keypoints as a list of lists, a flat list, objects with x and y, or lists of all x and y.
+
+    Keypoints with names, the keys of an object or ``name`` of each, are taken by them. Without a ``score``
+    [V], the last of four numbers is one, or of three if ``coordinates`` are xys.
+    """
+    if isinstance(points, dict) and isinstance(points.get("x"), list):
+        points, score = _columns(points, place)
+    points, score = _in_order(points, score, spec, place)
+    points = [_row(point) for point in listed(points, place, "keypoints")]
+    array = numbers(points, place, "keypoints")
+    array = array[0] if array.ndim == 3 and len(array) == 1 else array  # a person of MMPose's older 3D demos
+    scores = None if score is None else np.squeeze(numbers(score, place, "its scores"))
+    if array.ndim == 1 and array.size:
+        array = array.reshape(-1, _width(array.size, scores, settings, spec, place))
+    if array.ndim != 2 or array.shape[1] not in (2, 3, 4):
+        raise place.wrong(f"keypoints have shape {array.shape}, expected 2 to 4 numbers for each joint")
+    if scores is not None and scores.shape != array.shape[:1]:
+        raise place.wrong(f"{scores.size} scores of {len(array)} keypoints")
+    if scores is None and array.shape[1] == (3 if settings.coordinates == "xys" else 4):
+        return person(array[:, :-1], array[:, -1], track)
+    return person(array[:, :3], scores, track)
+
+
+def _in_order(points: Any, score: Any, spec: SkeletonSpec, place: Place) -> tuple[Any, Any]:
+    """Keypoints with names, and their scores, in the convention's order, null for those that are missing.
+
+    Others are returned as they are.
+    """
+    by_name = points
+    if isinstance(points, list) and all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in points
+    ):
+        by_name = {each["name"]: each for each in points}
+    if not isinstance(by_name, dict) or not by_name:
+        return points, score
+    names = list(by_name)
+    known = _named(names, spec)
+    if not known and by_name is points:
+        raise place.wrong(
+            f"its keypoints ({', '.join(names)[:60]}) are none of {spec.name} "
+            f"({', '.join(spec.joints)[:60]})",
+            remedy="Name the convention of the file in dataset.yaml, or give yours `synonyms`",
+        )
+    rows = {joint: _row(by_name[names[at]]) for joint, at in known.items()}
+    width = max((len(row) for row in rows.values() if isinstance(row, list)), default=0)
+    if not rows:
+        return points, score
+    if isinstance(score, list) and len(score) == len(names):
+        score = [score[known[joint]] if joint in known else None for joint in spec.joints]
+    return [rows.get(joint, [None] * width) for joint in spec.joints], score
+
+
+def _row(point: Any) -> Any:
+    """x, y, z and score of a point given as an object; other values as they are."""
+    if not isinstance(point, dict):
+        return point
+    at = point["position"] if isinstance(point.get("position"), dict) else point
+    score = next((point[key] for key in ("score", "confidence", "visibility", "conf") if key in point), None)
+    row = [at.get(axis) for axis in "xyz" if axis in at]
+    return row if score is None else [*row, score]
+
+
+def _columns(points: dict[str, Any], place: Place) -> tuple[list[Any], Any]:
+    """Convert Ultralytics' {x: [...], y: [...], visible: [...]} to [x, y] of every keypoint, and scores."""
+    x, y = (listed(points.get(axis), place, f"keypoints.{axis}") for axis in "xy")
+    if len(x) != len(y):
+        raise place.wrong(f"{len(x)} x and {len(y)} y of keypoints")
+    return [list(point) for point in zip(x, y, strict=True)], points.get("visible")
+
+
+def _width(
+    size: int, scores: NDArray[np.float64] | None, settings: Settings, spec: SkeletonSpec, place: Place
+) -> int:
+    """How many numbers of a flat list belong to one joint."""
+    likely = len(settings.coordinates)
+    counts = (scores.size,) if scores is not None else (spec.num_joints,)
+    widths = [width for width in (likely, 2, 3, 4) if size == width * counts[0]]
+    width = widths[0] if widths else likely
+    if size % width:
+        raise place.wrong(f"{size} numbers of keypoints, expected {width} for each joint")
+    return width
 
 
 # --- arrays -------------------------------------------------------------------------------------------------
@@ -361,6 +506,11 @@ def numbered(stem: str) -> tuple[str, int | None]:
     ``walk_p1``. The number is None if the stem does not end in one."""
     match = _NUMBERED.fullmatch(stem)
     return (stem, None) if match is None else (match[1], int(match[2]))
+
+
+def is_numbered(file: Path) -> bool:
+    """Whether a file may be one frame: JSON whose name ends in a number."""
+    return file.suffix.lower() == SUFFIXES[0] and numbered(file.stem)[1] is not None
 
 
 def of_image(name: str) -> tuple[str, int | None]:
