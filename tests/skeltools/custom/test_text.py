@@ -520,6 +520,11 @@ CAUSES: dict[str, tuple[str, dict[str, Any], str]] = {
     "first": (text(ONE)[32:], {}, "the first has 11; most have 15"),
     "word": (WORD, {}, "line 5: expected numbers, found 'oops' in column 5 (left_hand.y)"),
     "binary": ("1,2\0", {"files": "*.txt"}, "is no text: it has zero bytes"),
+    "brackets": (
+        'frame,hip,left_hand\n0,"(1.50, -2, 3)","(4, 5, 6)"\n1,"(1.25, 2, 3)","(4, 5, 6)"',
+        {"files": "*.txt"},
+        "its fields hold several numbers, such as '(1.25, 2, 3)'. Write each into a column of its own",
+    ),
     "remarks": ("# 1 2 3", {"files": "*.txt"}, "holds nothing but remarks"),
 }
 
