@@ -39,6 +39,7 @@ _EXPECTED = frozenset(
         "more people than bodies",
         "frames without a body",
         "rows of other joints",
+        "column of labels not used",
         UNSEEN,
         "more than 1 body",
         f"more than {MAX_TRACKS} bodies",

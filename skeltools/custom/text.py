@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, SkeletonSpec
 from schemas.errors import near
-from skeltools.custom import columns, delimited, frames, layouts
+from skeltools.custom import columns, delimited, frames, layouts, patterns
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Poses
 from skeltools.custom.columns import Header, Joints
@@ -37,6 +37,8 @@ _EMPTY = 0.2
 """Share of empty fields above which the delimiter is suspect."""
 _SHOWN = 4
 """Most names that a finding shows."""
+_LABELS = ("label", "labels", "class", "classname", "action", "actionlabel", "activity")
+"""Names of columns that hold the class of a row."""
 _ROLES: Final = ("frame", "body")
 """What columns besides the coordinates say of a row."""
 
@@ -50,6 +52,7 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     names = _joints(item, settings, spec)
     read = _long if csv.form == "long" else _wide
     made = read(table, item, settings, names)
+    made = replace(made, findings=(*made.findings, *_labels(table, item, settings)))
     if not settings.coordinates.endswith("s"):
         return made
     return replace(made, values=made.values[..., :-1], score=made.values[..., -1])
@@ -118,6 +121,25 @@ def _column(table: Table, name: str | int, item: RawItem, key: str) -> int:
         return number
     has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
     raise wrong(item, f"{key}: no column {name}; {has}")
+
+
+def _labels(table: Table, item: RawItem, settings: Settings) -> tuple[Finding, ...]:
+    """A finding for a clip of a file of many, if nothing gives labels, though the file has a column of them."""
+    keys = [columns.key(label) for label in table.header[-1]] if table.header else []
+    at = next((n for n, key in enumerate(keys) if key in _LABELS), None)
+    if item.member is None or at is None or settings.labels is not None:
+        return ()
+    if "label" in patterns.named(settings.pattern) or at in _clip_columns(table, item, settings.csv):
+        return ()
+    name = table.header[-1][at].strip()
+    labels = list(dict.fromkeys(_cells(table, at)))
+    clip = ", ".join(map(str, (*settings.csv.clip, name)))
+    pattern = "(?P<id>.+)_(?P<label>[^_]+)" if "_" not in labels[0] else "(?P<id>[^_]+)_(?P<label>.+)"
+    how = f"`csv: {{clip: [{clip}]}}` and `pattern: '{pattern}'` make it the class"
+    if len(labels) > 1:
+        how = "a clip has one label: cut it by a table with start and end, as `labels`"
+    detail = f"column {name} says {', '.join(labels[:_SHOWN])}; {how}"
+    return (finding(item, "column of labels not used", detail=detail, action="read without a label"),)
 
 
 def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
