@@ -124,7 +124,7 @@ def _column(table: Table, name: str | int, item: RawItem, key: str) -> int:
 
 
 def _labels(table: Table, item: RawItem, settings: Settings) -> tuple[Finding, ...]:
-    """A finding for a clip of a file of many, if nothing gives labels, though the file has a column of them."""
+    """A finding for a clip of a file of many whose column of labels is not used, as nothing names them."""
     keys = [columns.key(label) for label in table.header[-1]] if table.header else []
     at = next((n for n, key in enumerate(keys) if key in _LABELS), None)
     if item.member is None or at is None or settings.labels is not None:
