@@ -38,6 +38,8 @@ _EXPECTED = frozenset(
         beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",
+        "rows of other joints",
+        "column of labels not used",
         UNSEEN,
         "more than 1 body",
         f"more than {MAX_TRACKS} bodies",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import SkeletonSpec
+from schemas import Finding, SkeletonSpec
 from skeltools.custom.settings import Directions, Settings
 from skeltools.raw_items import RawItem
 
@@ -53,6 +53,12 @@ class Poses:
     track: NDArray[np.int64] | None = None
     """[T, M] person numbers, if poses are not linked and the file has them; -1 for nobody. No person occurs
     twice in a frame."""
+    numbers: NDArray[np.int64] | None = None
+    """[T] the file's own number of each frame, rising, if it has them."""
+    uncounted: str = ""
+    """The setting by which rows would go to ``numbers``, if they do not yet."""
+    findings: tuple[Finding, ...] = ()
+    """What the user should know of the file, though it was read."""
 
 
 @dataclass(frozen=True)

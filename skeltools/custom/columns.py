@@ -26,8 +26,8 @@ _SCORES = _set(
     "score scores conf confidence likelihood visibility visible state tracked trackingstate prob probability "
     "presence"
 )
-_SHORT_SCORES = _set("s c p")
-"""Score, confidence, probability; only as the last word: ``hip_c``."""
+_SHORT_SCORES = _set("s c p v")
+"""Score, confidence, probability, visibility; only as the last word or before a number: ``hip_c``, ``v1``."""
 _OTHER = _set(
     "rot rotation rotations quat quaternion orientation angle angles euler velocity vel acceleration acc "
     "qx qy qz qw rx ry rz rotx roty rotz speed residual error"
@@ -107,15 +107,16 @@ def _split(words: list[str]) -> Iterator[Column]:
     """Split words into name and axis; the axis is the last word, the first, another, or the last letter."""
     places = [len(words) - 1, 0, *range(len(words) - 2, 0, -1)] if words else []
     for place in dict.fromkeys(places):
-        axis = _axis(words[place], last=place == len(words) - 1)
+        short = place == len(words) - 1 or (len(words) == 2 and words[1].isdigit())
+        axis = _axis(words[place], short=short)
         if axis:
             yield Column(tuple(words[:place] + words[place + 1 :]), axis)
     if words and len(words[-1]) > 1 and words[-1][-1] in "xyz":
         yield Column((*words[:-1], words[-1][:-1]), words[-1][-1])
 
 
-def _axis(word: str, *, last: bool) -> str:
-    if word in _SCORES or (last and word in _SHORT_SCORES):
+def _axis(word: str, *, short: bool) -> str:
+    if word in _SCORES or (short and word in _SHORT_SCORES):
         return "s"
     match = re.fullmatch(r"(?:t|p|pos|position|trans|loc)?([xyz])(?:pos|position|mm)?", word)
     return match[1] if match else ""
@@ -287,7 +288,8 @@ def _by_number(labels: Sequence[str], other: Sequence[bool], count: int) -> dict
             if match:
                 numbered.setdefault((int(match[1]), each.axis), []).append(column)
                 break
-    numbers = sorted({number for number, _ in numbered})
+    numbers = sorted({number for number, axis in numbered if axis == "x"})
+    numbered = {place: at for place, at in numbered.items() if place[0] in numbers}
     if len(numbers) != count or not numbers or numbers[0] not in (0, 1):
         return {}
     if any(high - low != 1 for low, high in pairwise(numbers)):

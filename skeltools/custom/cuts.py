@@ -1,8 +1,8 @@
 """Cut clips out of recordings: rows of a table with start and end, and windows of equal length.
 
-The cut is determined during discovery (``RawItem.details``: ``start`` and ``end``, frames from 0, end
-excluded) and made when a clip is read. Only these frames of an array are read, so a recording may exceed the
-size limit of a clip; a recording in another format is read once for all of its clips.
+The cut is determined during discovery (``RawItem.details``: ``start`` and ``end``, frames from 0 or numbers
+of the file's own, end excluded) and made when a clip is read. Only these frames of an array are read, so a
+recording may exceed the size limit of a clip; others are read once for all of their clips.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Poses
@@ -29,6 +31,10 @@ REMEDY = (
 )
 
 _MAX_FRAME = 10**9
+_NUMBERS = "frame_numbers"
+_LATE = "ends after the recording"
+_CUT = "cut to the recording"
+_BELONG = "Do start and end belong to this file, in the unit that `segments` says?"
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,9})?", re.ASCII)
 
 Window = tuple[int, int | None]
@@ -58,7 +64,8 @@ def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window,
 
 
 def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
-    """Convert a cell to a frame from 0, ends excluded; seconds are rounded to the nearest frame."""
+    """Convert a cell to a frame from 0, or a number of the file's own, ends excluded; seconds are rounded to
+    the nearest frame."""
     how = settings.segments
     if not _NUMBER.fullmatch(text):
         return 0, f"{column} '{text[:20]}' is no number from 0"
@@ -116,6 +123,8 @@ def slices(shape: tuple[int, ...], item: RawItem, settings: Settings) -> tuple[s
     axis = len(shape) if window is None else time_axis(settings)
     if window is None or axis >= len(shape):
         return (slice(None),) * len(shape)
+    if settings.segments.unit == _NUMBERS:
+        raise _without_numbers(item)
     taken = _inside(window, shape[axis], item)
     return (*(slice(None),) * axis, taken, *(slice(None),) * (len(shape) - axis - 1))
 
@@ -152,10 +161,17 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
     poses = _read_whole(item.path, _Recording(read, whole, settings, spec))
     if isinstance(poses, RawDataError):
         raise poses
-    taken = _inside(window, len(poses.values), item)
+    by_number = settings.segments.unit == _NUMBERS
+    hint = _otherwise(poses, settings) or _BELONG
+    length = len(poses.values)
+    taken = _by_number(window, poses, item) if by_number else _inside(window, length, item, hint)
     score = None if poses.score is None else poses.score[taken]
     track = None if poses.track is None else poses.track[taken]
-    return replace(poses, values=poses.values[taken], score=score, track=track)
+    numbers = None if poses.numbers is None else poses.numbers[taken]
+    told = (*poses.findings, *_of_numbers(window, poses, item, settings))
+    return replace(
+        poses, values=poses.values[taken], score=score, track=track, numbers=numbers, findings=told
+    )
 
 
 @dataclass(frozen=True)
@@ -175,21 +191,83 @@ def _read_whole(_path: str, recording: _Recording) -> Poses | RawDataError:
         return error
 
 
-def _inside(window: Window, frames: int, item: RawItem) -> slice:
+def _inside(window: Window, frames: int, item: RawItem, hint: str = _BELONG) -> slice:
     start, end = window
     if start >= frames:
         raise RawDataError(
             f"begins at frame {start} of {item.id}, but the recording has {frames} frames",
             where=item.where,
-            remedy="Do start and end belong to this file, in the unit that `segments` says?",
+            remedy=hint,
         )
     return slice(start, end)
 
 
-def findings(item: RawItem, frames: int) -> tuple[Finding, ...]:
+def _by_number(window: Window, poses: Poses, item: RawItem) -> slice:
+    """The frames that have these numbers in the file. Raises RawDataError if none does."""
+    if poses.numbers is None or poses.uncounted:
+        raise _without_numbers(item, poses.uncounted)
+    start, end = window
+    first, last = int(poses.numbers[0]), int(poses.numbers[-1])
+    begin, stop = np.searchsorted(poses.numbers, (start, last + 1 if end is None else end)).tolist()
+    if begin >= stop:
+        raise RawDataError(
+            f"frames {start} to {last if end is None else end} of {item.id} are not there: "
+            f"the file's are numbered {first} to {last}",
+            where=item.where,
+            remedy=_BELONG,
+        )
+    return slice(begin, stop)
+
+
+def _without_numbers(item: RawItem, setting: str = "") -> RawDataError:
+    return RawDataError(
+        "`segments` is in frame_numbers, but no column of the file is known to hold them",
+        where=item.where,
+        remedy=f"{setting or '`csv: {columns: {frame: NAME}}`'} names it, for text",
+    )
+
+
+def _of_numbers(window: Window, poses: Poses, item: RawItem, settings: Settings) -> tuple[Finding, ...]:
+    """Findings about segments of a file with frame numbers: an end after the last of them, or segments that
+    count frames which the file numbers otherwise."""
+    numbers = poses.numbers
+    if numbers is None:
+        return ()
+    last = int(numbers[-1])
+    if (
+        settings.segments.unit == _NUMBERS
+        and window[1] is not None
+        and window[1] > 2 * last + 1 - int(numbers[-2:][0])
+    ):
+        detail = f"frames {window[0]} to {window[1] - 1} of {item.id}, which ends with frame {last}"
+        return (finding(item, _LATE, detail=detail, action=_CUT),)
+    detail = _otherwise(poses, settings)
+    action = "counted as `segments` says"
+    return (finding(item, "frames counted, not numbered", detail=detail, action=action),) if detail else ()
+
+
+def _otherwise(poses: Poses, settings: Settings) -> str:
+    """What to write if segments, which count frames, mean the file's own numbers; empty if both agree."""
+    numbers, by_table = poses.numbers, settings.labels is not None and settings.windows is None
+    if numbers is None or not by_table or settings.segments.unit != "frames":
+        return ""
+    first, last = int(numbers[0]), int(numbers[-1])
+    if first in (0, 1) and (np.diff(numbers) == 1).all():
+        return ""
+    also = f" and {poses.uncounted}" if poses.uncounted else ""
+    return (
+        f"start and end count frames from {settings.segments.first}, and the file numbers them {first} to "
+        f"{last}. Are they such numbers? `segments: {{unit: frame_numbers}}`{also}"
+    )
+
+
+def findings(item: RawItem, frames: int, settings: Settings) -> tuple[Finding, ...]:
     """Findings about a clip of which ``frames`` frames exist."""
     window = window_of(item)
-    if window is None or window[1] is None or window[1] - window[0] <= frames:
+    if window is None or window[1] is None or settings.segments.unit == _NUMBERS:
         return ()
-    detail = f"{window[1] - window[0] - frames} of {window[1] - window[0]} frames of {item.id}"
-    return (finding(item, "ends after the recording", detail=detail, action="cut to the recording"),)
+    missing = window[1] - window[0] - frames
+    if missing <= 0:
+        return ()
+    detail = f"{missing} of {window[1] - window[0]} frames of {item.id}"
+    return (finding(item, _LATE, detail=detail, action=_CUT),)

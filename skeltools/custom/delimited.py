@@ -50,6 +50,9 @@ _NOTHING = frozenset(
 """Spellings of a missing number, including those of C's ``printf`` on Windows."""
 
 
+_BRACKETS = re.compile(r"[(\[]\s*-?[\d.]+(?:e[-+]?\d+)?[\s,;]+-?[\d.][^()\[\]]*[)\]]", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Table:
     """A text table, split into its header and its rows of numbers."""
@@ -144,7 +147,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
     head = [fields_of(line, mark) for _, line in written[:_HEAD]]
     start = _start(head, width, decimal)
     if start == len(written):
-        raise wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark)}")
+        raise wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark) or _joined(sample)}")
     remarks = [line for place, line in lines if place < written[start][0] and _is_remark(line)]
     titles = [fields for fields in head[:start] if not _numbers(fields, decimal) or _is_counted(fields)]
     above = tuple(map(tuple, titles))
@@ -165,6 +168,17 @@ def _other_delimiter(sample: Sequence[str], mark: str) -> str:
         return ""
     name = {"\t": '"\\t"'}.get(better, better if better == BLANKS else f"'{better}'")
     return f", with '{mark}' between fields; they are numbers with `csv: {{delimiter: {name}}}`"
+
+
+def _joined(sample: Sequence[str]) -> str:
+    """A hint for the error message if a field of the last line holds several numbers in brackets."""
+    cell = _BRACKETS.search(sample[-1])
+    if cell is None:
+        return ""
+    return (
+        f": its fields hold several numbers, such as '{cell[0][:40]}'. Write each into a column of its own, "
+        "named nose_x, nose_y, ..."
+    )
 
 
 def _is_remark(line: str) -> bool:

@@ -61,7 +61,8 @@ def read(item: RawItem) -> SkeletonSequence:
         np.where(present, np.arange(present.shape[1]), -1).astype(np.int8),
         tuple(range(present.shape[1])),
         findings=(
-            *cuts.findings(item, len(values)),
+            *poses.findings,
+            *cuts.findings(item, len(values), settings),
             *unseen.findings(masks, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,

@@ -91,8 +91,9 @@ class Csv(Model):
     """Columns, by name or number from 1, whose values together name the clip, in a multi-clip file."""
     joints: dict[str, str] = {}
     """Joint -> its name in the file, for joints that the file names differently."""
-    columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
-    """long: the file's column names where they differ from these."""
+    columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str | int | None] = {}
+    """Columns, by name or number from 1, where they have other names than these; None: there is none. wide:
+    ``frame`` and ``body``."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, if joints are numbered."""
 
@@ -142,7 +143,8 @@ class Split(Model):
 class Segments(Model):
     """The meaning of the columns ``start`` and ``end`` in the table of labels."""
 
-    unit: Literal["frames", "seconds"] = "frames"
+    unit: Literal["frames", "seconds", "frame_numbers"] = "frames"
+    """``frame_numbers``: the file's own, in a column of its table."""
     first: Literal[0, 1] = 0
     """frames: the number of the first frame."""
     end: Literal["exclusive", "inclusive"] = "exclusive"
@@ -152,6 +154,8 @@ class Segments(Model):
     def _check(self) -> Self:
         if self.unit == "seconds" and self.model_fields_set & {"first", "end"}:
             raise ValueError("first and end are about frames; seconds begin at 0")
+        if self.unit == "frame_numbers" and "first" in self.model_fields_set:
+            raise ValueError("first is about frames that are counted; frame_numbers are those of the file")
         return self
 
 
@@ -208,6 +212,8 @@ class Settings(Model):
     def _one_way_to_cut(self) -> Self:
         if self.segments.unit == "seconds" and self.fps is None:
             raise ValueError("segments are in seconds: say how many frames a second has, by fps")
+        if self.segments.unit == "frame_numbers" and (self.uncut or self.windows is not None):
+            raise ValueError("uncut and windows count frames: segments cannot be in frame_numbers with them")
         if self.uncut and (self.windows is not None or self.labels is None):
             raise ValueError(
                 "uncut keeps recordings whole: it needs labels with start and end, and no windows"
@@ -398,5 +404,6 @@ def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
 
 def bodies(settings: Settings) -> int:
     """Number of bodies in a stream: the setting, else 2 if clips may have several, else 1."""
-    several = "M" in (settings.layout or "") or settings.csv.form == "long"
+    csv = settings.csv
+    several = "M" in (settings.layout or "") or csv.form == "long" or csv.columns.get("body") is not None
     return settings.bodies or (2 if several else 1)

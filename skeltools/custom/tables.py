@@ -30,6 +30,8 @@ _HINTS = 100
 """Only this many findings suggest a similar class: the search takes time proportional to the classes."""
 _DELIMITERS = ",;\t"
 _MAX = 2**15 - 1
+_CODE = re.compile(r"([A-Za-z]+)[ _-]?(\d{1,9})", re.ASCII)
+"""A field with letters before its number."""
 _UNKNOWN = -1
 """The label of an unlabelled clip."""
 
@@ -262,12 +264,15 @@ def _by_table(
             where=table,
         )
     find = _finder(texts, names)
+    columns = {name: {row[n].strip() for row in lines if n < len(row)} for n, name in enumerate(header)}
+    digits = {name: _digits(columns[name]) for name in wanted if name in FIELDS}
     ids: set[str] = set()
     for number, row in enumerate(lines, start=2):
         cells = {name: value.strip() for name, value in zip(header, row, strict=False)}
         id = cells.get(column, "")
         entry = find(id)
         values = {name: cells[name] for name in wanted if not _is_empty(cells.get(name, ""), settings)}
+        values |= {name: digits[name][text] for name, text in values.items() if text in digits.get(name, ())}
         place = f"row {number}"
         if entry is not None and (cut or entry.id not in ids):
             ids.add(entry.id)
@@ -351,7 +356,18 @@ def _whole_number(key: str, text: str) -> tuple[int, str]:
     value = _integer(text)
     if value is not None and 0 <= value <= _MAX:
         return value, ""
-    return -1, f"{key} '{text[:20]}' is no whole number from 0 to {_MAX}: let the group hold the digits alone"
+    return -1, (
+        f"{key} '{text[:20]}' is no whole number from 0 to {_MAX}: let the group hold the digits alone, or "
+        "write numbers into the table, where letters before them must be the same in all rows"
+    )
+
+
+def _digits(texts: set[str]) -> dict[str, str]:
+    """The digits of each text like ``P01``; none if letters differ, since P01 and C01 are two."""
+    codes = {text: code for text in texts if (code := _CODE.fullmatch(text))}
+    if len({code[1].casefold() for code in codes.values()}) > 1:
+        return {}
+    return {text: code[2] for text, code in codes.items()}
 
 
 # --- classes ------------------------------------------------------------------------------------------------

@@ -1,20 +1,23 @@
 """Read poses from text tables (``.csv``, ``.tsv``, ``.txt``): one row per frame, per joint, or by ``layout``.
 
-Columns are matched by the names in the header if it names joints, else taken in file order.
+Columns are matched by the names in the header if it names joints, else taken in file order. ``frames`` puts
+rows with frame numbers, or of several people, into frames and bodies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import SkeletonSpec
+from schemas import Finding, SkeletonSpec
 from schemas.errors import near
-from skeltools.custom import columns, delimited, layouts
+from skeltools.custom import columns, delimited, frames, layouts, patterns
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Poses
 from skeltools.custom.columns import Header, Joints
@@ -22,7 +25,7 @@ from skeltools.custom.delimited import Table
 from skeltools.custom.layouts import MAX_BODIES, wrong
 from skeltools.custom.settings import Csv, Settings
 from skeltools.files.unchanged import while_unchanged
-from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+from skeltools.raw_items import MAX_BYTES, RawItem, finding, read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 
@@ -32,6 +35,12 @@ _WIDEST = 20_000
 """Headers of more columns are ignored: such a row is not a row of joints."""
 _EMPTY = 0.2
 """Share of empty fields above which the delimiter is suspect."""
+_SHOWN = 4
+"""Most names that a finding shows."""
+_LABELS = ("label", "labels", "class", "classname", "action", "actionlabel", "activity")
+"""Names of columns that hold the class of a row."""
+_ROLES: Final = ("frame", "body")
+"""What columns besides the coordinates say of a row."""
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
@@ -41,9 +50,12 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     if table.width <= csv.skip_columns + csv.skip_last:
         raise wrong(item, f"has {table.width} columns, none but those to skip")
     names = _joints(item, settings, spec)
-    whole = _long(table, item, settings, names) if csv.form == "long" else _wide(table, item, settings, names)
-    scored = settings.coordinates.endswith("s")
-    return Poses(whole[..., :-1], whole[..., -1]) if scored else Poses(whole)
+    read = _long if csv.form == "long" else _wide
+    made = read(table, item, settings, names)
+    made = replace(made, findings=(*made.findings, *_labels(table, item, settings)))
+    if not settings.coordinates.endswith("s"):
+        return made
+    return replace(made, values=made.values[..., :-1], score=made.values[..., -1])
 
 
 def _table(item: RawItem, settings: Settings) -> Table:
@@ -54,6 +66,10 @@ def _table(item: RawItem, settings: Settings) -> Table:
     rows = members.get(item.member, [])
     if not rows:
         raise wrong(item, f"has no row of clip '{item.member}'")
+    return _of_rows(table, rows)
+
+
+def _of_rows(table: Table, rows: Sequence[int]) -> Table:
     lines = tuple(table.lines[row] for row in rows)
     return replace(table, lines=lines, places=tuple(table.places[row] for row in rows))
 
@@ -94,15 +110,36 @@ def _members(path: str, csv_json: str) -> tuple[Table, dict[str, list[int]]]:
 
 
 def _clip_columns(table: Table, item: RawItem, csv: Csv) -> list[int]:
-    names = [name.strip() for name in table.header[-1]] if table.header else []
-    at = []
-    for name in csv.clip:
-        number = name - 1 if isinstance(name, int) else names.index(name) if name in names else -1
-        if not 0 <= number < table.width:
-            has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
-            raise wrong(item, f"csv.clip: no column {name}; {has}")
-        at.append(number)
-    return at
+    return [_column(table, name, item, "csv.clip") for name in csv.clip]
+
+
+def _column(table: Table, name: str | int, item: RawItem, key: str) -> int:
+    """Index of the column with this name, or number from 1."""
+    names = [label.strip() for label in table.header[-1]] if table.header else []
+    number = name - 1 if isinstance(name, int) else names.index(name) if name in names else -1
+    if 0 <= number < table.width:
+        return number
+    has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
+    raise wrong(item, f"{key}: no column {name}; {has}")
+
+
+def _labels(table: Table, item: RawItem, settings: Settings) -> tuple[Finding, ...]:
+    """A finding for a clip of a file of many whose column of labels is not used, as nothing names them."""
+    keys = [columns.key(label) for label in table.header[-1]] if table.header else []
+    at = next((n for n, key in enumerate(keys) if key in _LABELS), None)
+    if item.member is None or at is None or settings.labels is not None:
+        return ()
+    if "label" in patterns.named(settings.pattern) or at in _clip_columns(table, item, settings.csv):
+        return ()
+    name = table.header[-1][at].strip()
+    labels = list(dict.fromkeys(_cells(table, at)))
+    clip = ", ".join(map(str, (*settings.csv.clip, name)))
+    pattern = "(?P<id>.+)_(?P<label>[^_]+)" if "_" not in labels[0] else "(?P<id>[^_]+)_(?P<label>.+)"
+    how = f"`csv: {{clip: [{clip}]}}` and `pattern: '{pattern}'` make it the class"
+    if len(labels) > 1:
+        how = "a clip has one label: cut it by a table with start and end, as `labels`"
+    detail = f"column {name} says {', '.join(labels[:_SHOWN])}; {how}"
+    return (finding(item, "column of labels not used", detail=detail, action="read without a label"),)
 
 
 def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
@@ -116,22 +153,49 @@ def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
 # --- one row per frame --------------------------------------------------------------------------------------
 
 
-def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
-    """The poses [T, M, V, C] of a table with one row per frame."""
-    naming = _clip_columns(table, item, settings.csv)
-    span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
-    columns_left = [column for column in span if column not in naming]
+def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Poses:
+    """The poses of a table with one row per frame, or per frame and person; values have the score, too."""
     layout = (settings.layout or layouts.DEFAULT).split()
+    given = {
+        role: _column(table, name, item, f"csv.columns.{role}")
+        for role in _ROLES
+        if (name := settings.csv.columns.get(role)) is not None
+    }
+    aside = (*_clip_columns(table, item, settings.csv), *given.values())
+    span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
+    columns_left = [column for column in span if column not in aside]
     if layout == ["TV", "C"]:
         table = _without_counts(table, joints.spec.num_joints, item)
-    if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(columns_left) <= _WIDEST:
-        if layout[0] == "T" and (header := _named(table, columns_left, item, settings, joints)):
-            return _by_name(table, header, columns_left, item, settings, joints)
-        columns_left = _nameless(table, columns_left, layout[1] == "C", item, settings, joints)
+    by_name = not settings.csv.by_order and len(layout) == 2 and "C" in layout[1]
+    by_name &= len(columns_left) <= _WIDEST
+    if len(layout) < 2 or layout[0] not in ("T", "TM", "MT"):
+        return Poses(_laid_out(table, columns_left, item, settings, joints, by_name=by_name))
+    header = _named(table, columns_left, item, settings, joints) if by_name else None
+    roles = _roles(table, header, columns_left, settings, by_name=by_name) | given
+    if layout[0] != "T" and "body" in roles:
+        settings = settings.model_copy(update={"layout": f"T {layout[1]}"})
+    if header is not None:
+        values = _by_name(table, header, columns_left, item, settings, joints)
+        columns_left = [columns_left[n] for numbers in header.joints.values() for n in numbers]
+    else:
+        columns_left = [column for column in columns_left if column not in roles.values()]
+        values = _laid_out(table, columns_left, item, settings, joints, by_name=by_name)
+    return _in_frames(values, table, roles, columns_left, item, settings)
+
+
+def _laid_out(
+    table: Table, columns_left: list[int], item: RawItem, settings: Settings, joints: Joints, *, by_name: bool
+) -> NDArray[np.float64]:
+    """The poses [T, M, V, C] of these columns in the order that the layout says. ``by_name``: without those
+    that the header calls frame or time."""
+    layout = settings.layout or layouts.DEFAULT
+    if by_name:
+        of_joint = layout.split()[1] == "C"
+        columns_left = _nameless(table, columns_left, of_joint, item, settings, joints)
     numbers = delimited.values(table, columns_left, item)
     if rows_named := _joint_column(table):
         numbers = _in_order(numbers, table, rows_named, item, settings, joints)
-    if layouts.fitted(numbers.shape, settings.layout or layouts.DEFAULT, settings, joints.spec) is None:
+    if layouts.fitted(numbers.shape, layout, settings, joints.spec) is None:
         guess = next(_guesses(numbers, table, settings, joints.spec), "")
         raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
     return layouts.laid_out(numbers, item, settings, joints.spec).astype(np.float64)
@@ -311,7 +375,21 @@ def _by_name(
     for place, column in enumerate(chosen):
         if column >= 0:
             whole[:, place] = numbers[:, used.index(column)]
-    return whole.reshape(len(numbers), -1, spec.num_joints, len(wanted))
+    return _of_layout(whole.reshape(len(numbers), -1, spec.num_joints, len(wanted)), item, settings)
+
+
+def _of_layout(rows: NDArray[np.float64], item: RawItem, settings: Settings) -> NDArray[np.float64]:
+    """Rows [R, M, V, C] as [T, M, V, C] if the layout says that several of them are a frame."""
+    rows_axis = (settings.layout or layouts.DEFAULT).split()[0]
+    if rows_axis == "T":
+        return rows
+    bodies = settings.bodies or 1
+    if rows.shape[1] > 1 or len(rows) % bodies:
+        raise wrong(item, f"{len(rows)} rows are not those of {bodies} bodies, as layout '{settings.layout}'")
+    rows = rows[:, 0]
+    if rows_axis == "TM":
+        return rows.reshape(-1, bodies, *rows.shape[1:])
+    return rows.reshape(bodies, -1, *rows.shape[1:]).swapaxes(0, 1)
 
 
 def _check_names(
@@ -319,18 +397,7 @@ def _check_names(
 ) -> None:
     """Raise unless every joint that is not left out has all coordinates exactly once for each body."""
     spec, wanted = joints.spec, settings.coordinates
-    needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
-    gone = [spec.joints[v] for v in needed if v not in header.named]
-    if gone and settings.never_seen == "refuse":
-        like = near(gone[0], header.unknown, cutoff=0.5)
-        example = f"{gone[0]}: {(like or header.unknown or ['NAME IN THE FILE'])[0]}"
-        raise wrong(
-            item,
-            f"the header has no {', '.join(gone)}"
-            + (f"; it also names {', '.join(header.unknown[:8])}" if header.unknown else "")
-            + f". Called otherwise? `csv: {{joints: {{{example}}}}}`. "
-            f"Not there? `leave_out: [{', '.join(gone)}]`",
-        )
+    needed = _check_there(header.named, header.unknown, "the header has no", item, settings, spec)
     present = [v for v in needed if v in header.named]
     for body in bodies:
         for joint in present:
@@ -348,6 +415,30 @@ def _check_names(
         raise wrong(item, f"{len(bodies) * max(counts)} bodies, at most {MAX_BODIES} make sense")
 
 
+def _check_there(
+    present: Collection[int],
+    others: Sequence[str],
+    lack: str,
+    item: RawItem,
+    settings: Settings,
+    spec: SkeletonSpec,
+) -> list[int]:
+    """The joints that are not left out. Raises RawDataError if one is not present, unless that is allowed.
+    ``others``: names that are no joint. ``lack``: what precedes the names of those that are not there."""
+    needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
+    gone = [spec.joints[v] for v in needed if v not in present]
+    if not gone or (settings.never_seen == "keep" and len(gone) < len(needed)):
+        return needed
+    named, like = ", ".join(gone), near(gone[0], others, cutoff=0.5)
+    example = f"{gone[0]}: {(like or others or ['NAME IN THE FILE'])[0]}"
+    raise wrong(
+        item,
+        f"{lack} {named}"
+        + (f"; it also names {', '.join(others[:8])}" if others else "")
+        + f". Called otherwise? `csv: {{joints: {{{example}}}}}`. Not there? `leave_out: [{named}]`",
+    )
+
+
 def _twice(header: Header, wanted: str, spec: SkeletonSpec) -> str:
     place = next(p for p, numbers in header.joints.items() if len(numbers) > 1 and p[2] in wanted)
     labels = " and ".join(f"'{header.labels[column]}'" for column in header.joints[place][:2])
@@ -361,8 +452,124 @@ def _lacking(name: str, axes: Sequence[str], header: Header, joint: int, body: s
         if (b, j) == (body, joint)
     )
     if axes == ["s"]:
-        return f"the header has no score of {name}, but coordinates say so; it has {has}"
+        return (
+            f"the header has no score of {name}, but coordinates say so; it has {has}. "
+            "`csv: {by_order: true}` takes the columns in their order"
+        )
     return f"the header has no {', '.join(axes)} of {name}; it has {has or 'none'}"
+
+
+# --- frames and people of rows ------------------------------------------------------------------------------
+
+
+def _roles(
+    table: Table, header: Header | None, columns_left: Sequence[int], settings: Settings, *, by_name: bool
+) -> dict[str, int]:
+    """The columns of frame numbers and of people that the table names, among those without coordinates."""
+    labels = list(table.header[-1]) if table.header else [""] * table.width
+    used = set() if by_name else set(columns_left)
+    if header is not None:
+        for column, label in zip(columns_left, header.labels, strict=True):
+            labels[column] = label
+        used = {columns_left[n] for numbers in header.joints.values() for n in numbers}
+    at = {columns.key(labels[n]): n for n in reversed(range(table.width)) if n not in used}
+    return {
+        role: at[name]
+        for role in _ROLES
+        if role not in settings.csv.columns and (name := next((n for n in _LONG[role] if n in at), None))
+    }
+
+
+def _in_frames(
+    values: NDArray[np.float64],
+    table: Table,
+    roles: Mapping[str, int],
+    used: Collection[int],
+    item: RawItem,
+    settings: Settings,
+) -> Poses:
+    """The poses of rows [R, M, V, C] in the frames and bodies that other columns give them."""
+    numbers, findings = _numbers(table, roles, item, settings)
+    people = _cells(table, roles["body"]) if "body" in roles and values.shape[1] == 1 else []
+    if len(set(people)) < 2 and "body" not in settings.csv.columns:
+        people = []
+    if numbers is None:
+        if people and len(set(people)) > 1:
+            raise wrong(
+                item,
+                f"has rows of {len(set(people))} people, but no frame numbers: which rows are of one frame? "
+                "`csv: {columns: {frame: NAME}}` names the column of frames or times, "
+                "`csv: {columns: {body: null}}` takes all rows for one person's",
+            )
+        return replace(_guessed(values, table, used, settings), findings=findings)
+    if len(values) != len(numbers):
+        each = numbers.reshape(
+            values.shape[:2], order="F" if (settings.layout or "").startswith("MT") else "C"
+        )
+        odd = np.flatnonzero((each != each[:, :1]).any(axis=1))
+        if odd.size:
+            raise wrong(
+                item,
+                f"the rows of frame {each[odd[0], 0]:.15g} are not {values.shape[1]}, as layout "
+                f"'{settings.layout}' says: `csv: {{columns: {{body: NAME}}}}` names the column of people",
+            )
+        numbers = each[:, 0]
+    candidate = "" if people else _candidate(table, numbers, {*used, *roles.values()})
+    lines = table.places if len(values) == len(table.places) else table.places[:: values.shape[1]]
+    rows = frames.Rows(values, numbers, people, lines, settings.bodies == 1, candidate)
+    made = frames.placed(rows, item)
+    return replace(made, findings=(*findings, *made.findings))
+
+
+def _cells(table: Table, column: int) -> list[str]:
+    return [table.fields(line)[column].strip() for line in table.lines]
+
+
+def _numbers(
+    table: Table, roles: Mapping[str, int], item: RawItem, settings: Settings
+) -> tuple[NDArray[np.float64] | None, tuple[Finding, ...]]:
+    """[R] the numbers in the column of frames; None if there is none, or, with a finding, if it is not in
+    the settings and holds something else than whole numbers."""
+    if "frame" not in roles:
+        return None, ()
+    given = "frame" in settings.csv.columns
+    cells = _cells(table, roles["frame"])
+    read = [delimited.number(cell, table.decimal) for cell in cells]
+    numbers = np.array([np.nan if value is None else value for value in read])
+    good = np.isfinite(numbers) if given else frames.are_whole(numbers)
+    if good.all():
+        return numbers, ()
+    row = int(np.argmin(good))
+    place, what = f"line {table.places[row]}", f"'{cells[row][:20]}' is no frame number"
+    if given:
+        raise wrong(item, f"{place}: {what}")
+    return None, (
+        finding(item, "frame numbers not used", place=place, detail=what, action="rows taken in their order"),
+    )
+
+
+def _candidate(table: Table, numbers: NDArray[np.float64], used: Collection[int]) -> str:
+    """The first other column that tells the rows of each frame apart, as `csv.columns` calls it."""
+    for column in range(table.width) if len(np.unique(numbers)) < len(numbers) else ():
+        cells = _cells(table, column) if column not in used else []
+        if len(set(zip(numbers.tolist(), cells, strict=False))) == len(numbers) > len(set(cells)):
+            name = table.header[-1][column].strip() if table.header else ""
+            return name or str(column + 1)
+    return "NAME"
+
+
+def _guessed(values: NDArray[np.float64], table: Table, used: Collection[int], settings: Settings) -> Poses:
+    """The poses of rows in turn, with the numbers of a column without a name that look like frame numbers,
+    if segments might mean these."""
+    made = Poses(values)
+    if settings.labels is None or table.header or len(values) != len(table.lines):
+        return made
+    for column in sorted(set(range(table.width)) - set(used)):
+        numbers = np.array([delimited.number(cell, table.decimal) for cell in _cells(table, column)], float)
+        if frames.are_whole(numbers).all() and (np.diff(numbers) >= 0).all() and numbers[0] < numbers[-1]:
+            setting = f"`csv: {{columns: {{frame: {column + 1}}}}}`"
+            return replace(made, numbers=numbers.astype(np.int64), uncounted=setting)
+    return made
 
 
 # --- likely causes of errors --------------------------------------------------------------------------------
@@ -400,19 +607,19 @@ def _surplus(
             if 0 < width - expected <= _SURPLUS:
                 more = f" and `coordinates: {settings.coordinates}s`, a score of each joint" if score else ""
                 more += " and `layout: T MVC`, two bodies" if bodies == 2 and not several else ""
-                yield _leading(numbers, width, width - expected) + more
+                yield _leading(numbers, width, width - expected, settings.csv) + more
 
 
-def _leading(numbers: NDArray[np.float64], width: int, count: int) -> str:
+def _leading(numbers: NDArray[np.float64], width: int, count: int, csv: Csv) -> str:
     """Whether the extra columns come first or last: a time column increases."""
     counted = f"{width} = {width - count} + {count}: "
     if _rises(numbers[:, -1]) and not _rises(numbers[:, 0]):
         which = "is the last column" if count == 1 else f"are the last {count} columns"
-        return f"{counted}{which} frame or time? `csv: {{skip_last: {count}}}`"
+        return f"{counted}{which} frame or time? `csv: {{skip_last: {csv.skip_last + count}}}`"
     which = "is the first column a frame number?"
     if count > 1:
         which = f"are the first {count} columns frame, time or labels?"
-    return f"{counted}{which} `csv: {{skip_columns: {count}}}`"
+    return f"{counted}{which} `csv: {{skip_columns: {csv.skip_columns + count}}}`"
 
 
 def _rises(column: NDArray[np.float64]) -> bool:
@@ -423,8 +630,14 @@ def _rises(column: NDArray[np.float64]) -> bool:
 # --- one row per joint --------------------------------------------------------------------------------------
 
 _LONG = {
-    "frame": ("frame", "frameid", "framenumber", "frameno", "frameindex", "framenum"),
-    "body": ("body", "bodyid", "bodyindex", "person", "personid", "trackingid", "trackid", "skeletonid"),
+    "frame": (
+        *("frame", "frames", "frameid", "framenumber", "frameno", "framenr", "framenum", "frameindex"),
+        "frameidx",
+    ),
+    "body": (
+        *("body", "bodyid", "person", "personid", "personindex", "personidx", "pid", "trackingid", "trackid"),
+        *("track", "skeleton", "skeletonid", "identity", "bodyindex", "bodyidx", "bodyindexid"),
+    ),
     "joint": ("joint", "jointname", "jointid", "jointtype", "jointindex", "marker", "keypoint", "landmark"),
     "x": ("x", "posx", "positionx", "xposition", "px", "tx"),
     "y": ("y", "posy", "positiony", "yposition", "py", "ty"),
@@ -434,21 +647,23 @@ _LONG = {
 """Recognised names of the columns that ``csv.columns`` does not set."""
 
 
-def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
-    """The poses [T, M, V, C] of rows with frame, body, joint and coordinates, from the lowest frame on."""
+def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Poses:
+    """The poses of rows with frame, body, joint and coordinates, from the lowest frame on; values have the
+    score, too. Rows of other joints than the convention's are ignored."""
     at = _columns(table, item, settings)
+    table, findings = _of_convention(table, at["joint"], item, settings, joints)
     axes = [at["score" if axis == "s" else axis] for axis in settings.coordinates]
     points = delimited.values(table, axes, item)
     keys = _keys(table, item, at, settings, joints)
     people: dict[str, int] = {}
     who = np.array([people.setdefault(body, len(people)) for _, body, _ in keys], dtype=np.int64)
-    frames = np.array([frame for frame, _, _ in keys], dtype=object)
-    first, last = int(frames.min()), int(frames.max())
+    numbers = np.array([frame for frame, _, _ in keys], dtype=object)
+    first, last = int(numbers.min()), int(numbers.max())
     length, count = last - first + 1, joints.spec.num_joints
     if len(people) > MAX_BODIES or length * len(people) * count * len(axes) * 8 > MAX_BYTES:
         raise wrong(item, f"{len(people)} bodies in frames {first} to {last}: is the column of frames right?")
     which = np.array([joint for _, _, joint in keys], dtype=np.int64)
-    flat = ((frames - first).astype(np.int64) * len(people) + who) * count + which
+    flat = ((numbers - first).astype(np.int64) * len(people) + who) * count + which
     order = np.argsort(flat, kind="stable")
     twice = order[1:][flat[order][1:] == flat[order][:-1]]
     if twice.size:
@@ -459,7 +674,9 @@ def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
         )
     whole = np.full((length * len(people) * count, len(axes)), np.nan)
     whole[flat] = points
-    return whole.reshape(length, len(people), count, len(axes))
+    of_file = first + np.arange(length) if abs(first) < frames.EXACT else None
+    poses = whole.reshape(length, len(people), count, len(axes))
+    return Poses(poses, numbers=of_file, findings=findings)
 
 
 def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
@@ -474,20 +691,40 @@ def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
     keys = [columns.key(name) for name in header]
     at: dict[str, int] = {}
     for name, usual in _LONG.items():
-        given = settings.csv.columns.get(name)  # type: ignore[call-overload]
-        if given is not None:
-            column = header.index(given) if given in header else -1
-        else:
+        if name not in settings.csv.columns:
             column = next((keys.index(word) for word in usual if word in keys), -1)
+        elif (given := settings.csv.columns[name]) is None:
+            continue
+        else:
+            column = _column(table, given, item, f"csv.columns.{name}")
         if column >= 0:
             at[name] = column
     needed = ["frame", "joint", *("score" if axis == "s" else axis for axis in settings.coordinates)]
-    lacking = [settings.csv.columns.get(name, name) for name in needed if name not in at]  # type: ignore[call-overload]
+    lacking = [name for name in needed if name not in at]
     if lacking:
         raise wrong(item, f"has no column {', '.join(lacking)}; it has {', '.join(header)[:100]}")
-    if "body" in settings.csv.columns and "body" not in at:
-        raise wrong(item, f"has no column {settings.csv.columns['body']}; it has {', '.join(header)[:100]}")
     return at
+
+
+def _of_convention(
+    table: Table, column: int, item: RawItem, settings: Settings, joints: Joints
+) -> tuple[Table, tuple[Finding, ...]]:
+    """The rows whose joint the convention has, and a finding about others. A number that is none of a joint
+    is left to be an error. Raises RawDataError if the others may be joints that are lacking."""
+    cells = [fields[column].strip() for fields in map(table.fields, table.lines) if column < len(fields)]
+    place: dict[str, int] = {}
+    for name in dict.fromkeys(cells):
+        with suppress(ValueError):
+            place[name] = _joint(name, settings, joints)
+    others = [name for name in dict.fromkeys(cells) if name and name not in place and not name.isdigit()]
+    if not others or len(cells) < len(table.lines):
+        return table, ()
+    spec, ignored = joints.spec, set(others)
+    _check_there(set(place.values()), others, "no row is of", item, settings, spec)
+    rows = [row for row, name in enumerate(cells) if name not in ignored]
+    detail = f"{len(others)} names, e.g. {', '.join(others[:_SHOWN])}, in {len(cells) - len(rows)} rows"
+    row = finding(item, "rows of other joints", detail=f"{detail}; not of {spec.name}", action="ignored")
+    return _of_rows(table, rows), (row,)
 
 
 def _keys(

@@ -254,6 +254,19 @@ def test_fields_that_are_no_whole_numbers_are_findings(tmp_path: Path) -> None:
     assert "subject 'P1' is no whole number" in listing.findings[2].detail
 
 
+def test_fields_of_a_table_may_be_numbers_behind_letters(tmp_path: Path) -> None:
+    clips(tmp_path, "a", "b", "c")
+    settings(tmp_path, labels="labels.csv")
+    table = tmp_path / "labels.csv"
+    table.write_text("id,label,subject,camera\na,wave,P01,cam 2\nb,wave,p_2,cam 3\nc,wave,3,4\n")
+    told = [dict(item.details) for item in custom.discover(tmp_path).items]
+    assert [(each["subject"], each["camera"]) for each in told] == [(1, 2), (2, 3), (3, 4)]
+    table.write_text("id,label,subject\na,wave,P01\nb,wave,C01\nc,wave,3\n")
+    listing = custom.discover(tmp_path)
+    assert list(labels(listing)) == ["c"]
+    assert "letters before them must be the same in all rows" in listing.findings[0].detail
+
+
 def test_the_same_id_twice_is_a_finding(tmp_path: Path) -> None:
     settings(clips(tmp_path, "a/x", "b/x"), pattern="(?P<id>x)")
     listing = custom.discover(tmp_path)

@@ -471,6 +471,30 @@ def test_many_clips_in_the_long_form(tmp_path: Path) -> None:
     exact(found["b"], ONE[6:])
 
 
+@pytest.mark.parametrize("labels", [("walk", "sit"), ("pick_up", "put_on")])
+def test_a_column_of_labels_is_reported_with_what_makes_it_the_class(
+    tmp_path: Path, labels: tuple[str, str]
+) -> None:
+    body = [f"v{n % 2},{labels[n % 2]},{n},{row}" for n, row in enumerate(lines(ONE))]
+    clip = "\n".join([f"video,Label,frame,{header()}", *body])
+    first, _ = many(tmp_path, clip, csv={"clip": "video"}).values()
+    (row,) = first.findings
+    assert row.problem == "column of labels not used"
+    keys = re.fullmatch(r"column Label says .*; `(csv: .*)` and `(pattern: .*)` make it .*", row.detail)
+    assert keys is not None
+    made = many(tmp_path, clip, **yaml.safe_load(keys[1]), **yaml.safe_load(keys[2]))
+    assert [(id, clip.label, clip.findings) for id, clip in made.items()] == [
+        (f"v{n}", sorted(labels).index(labels[n]), ()) for n in range(2)
+    ]
+
+
+def test_a_column_of_labels_that_changes_in_a_clip_is_no_class(tmp_path: Path) -> None:
+    body = [f"v,{'ab'[n // 6]},{row}" for n, row in enumerate(lines(ONE))]
+    (clip,) = many(tmp_path, "\n".join([f"video,class,{header()}", *body]), csv={"clip": "video"}).values()
+    (row,) = clip.findings
+    assert row.detail.startswith("column class says a, b; a clip has one label: cut it by a table")
+
+
 def test_a_column_of_clips_that_is_not_there(tmp_path: Path) -> None:
     settings = {"name": "mine", "convention": "stick.yaml", "csv": {"clip": "video"}}
     (tmp_path / "stick.yaml").write_text(yaml.safe_dump(STICK))
@@ -520,6 +544,11 @@ CAUSES: dict[str, tuple[str, dict[str, Any], str]] = {
     "first": (text(ONE)[32:], {}, "the first has 11; most have 15"),
     "word": (WORD, {}, "line 5: expected numbers, found 'oops' in column 5 (left_hand.y)"),
     "binary": ("1,2\0", {"files": "*.txt"}, "is no text: it has zero bytes"),
+    "brackets": (
+        'frame,hip,left_hand\n0,"(1.50, -2, 3)","(4, 5, 6)"\n1,"(1.25, 2, 3)","(4, 5, 6)"',
+        {"files": "*.txt"},
+        "its fields hold several numbers, such as '(1.25, 2, 3)'. Write each into a column of its own",
+    ),
     "remarks": ("# 1 2 3", {"files": "*.txt"}, "holds nothing but remarks"),
 }
 
@@ -594,6 +623,13 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "two bodies": (with_frames(TWO), {"layout": "T MVC", "csv": {"skip_columns": 1}}),
     "joints": (text(scored().reshape(-1, 4), " "), {"layout": "TV C", "coordinates": "xyzs"}),
     "dump": (dump(ONE[:, 0], [5] * 4 + [0] + [5] * 7), {"layout": "TV C"}),
+    "people": (
+        "\n".join(
+            [f"frame,person,{header()}", *(f"{n // 2},{n % 2},{row}" for n, row in enumerate(lines(ONE)))]
+        ),
+        {"bodies": 2},
+    ),
+    "numbered": (with_frames(ONE), {"csv": {"columns": {"frame": 1}}}),
     "many": ("\n".join(f"{n // 6},{row}" for n, row in enumerate(lines(ONE))), {"csv": {"clip": 1}}),
     "long": (
         "\n".join(["frame,joint,x,y,z", *(f"{n // 5},{JOINTS[n % 5]},1,2,{n}" for n in range(60))]),
