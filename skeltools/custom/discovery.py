@@ -12,12 +12,12 @@ from pathlib import Path
 
 from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
 from skeltools import framewise
-from skeltools.custom import cuts, poses, splits, tables, text
+from skeltools.custom import cuts, poses, rates, splits, tables, text
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, clip_of_file
 from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.reading import poses_of, read
-from skeltools.custom.registry import CLIP_FORMATS, advice, format_of
+from skeltools.custom.registry import CLIP_FORMATS, advice, format_of, rate_of
 from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import (
     MAX_BYTES,
@@ -52,7 +52,8 @@ def discover(raw: Raw) -> Listing:
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
     labels: dict[str, str] = {}
-    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
+    stated: dict[str, float] = {}
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels, stated)]
     if not clips:
         described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
         suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
@@ -64,7 +65,8 @@ def discover(raw: Raw) -> Listing:
         )
     _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}
-    fields = tables.fields_of(path, settings, files, findings, labels)
+    findings += rates.findings(path, stated, settings)
+    fields = tables.fields_of(path, settings, files, findings, labels, rates.used(stated, settings))
     known = [(item.id, made) for item in clips for made in _cut(item, fields, path, settings, findings)]
     items, twice = first_of_each([item for _, item in known], roots)
     if not items:
@@ -136,10 +138,12 @@ def _clips(
     spec: SkeletonSpec,
     findings: list[Finding],
     labels: dict[str, str],
+    stated: dict[str, float],
 ) -> list[RawItem]:
     """Clips below a folder. Each id is the path without suffix, or the name that ``{clip}`` matches.
 
-    Classes stored in the files themselves are added to ``labels``, by clip name.
+    Classes stored in the files themselves are added to ``labels``, and frames per second to ``stated``, by
+    clip name.
     """
     described = {
         path,
@@ -191,6 +195,8 @@ def _clips(
             clips.append(item(id, clip.path, clip.member, clip.size))
             if clip.label is not None:
                 labels.setdefault(id, clip.label)
+            if (rate := rate_of(CLIP_FORMATS[name], clip.path)) is not None:
+                stated.setdefault(id, rate)
     return _one_of_each(clips, root, findings)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from schemas import ConfigError, RawDataError, SkeletonSpec, regular, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
-from skeltools.custom.settings import FILE, Settings
+from skeltools.custom.settings import FILE, MAX_RATE, Settings
 from skeltools.formats.acclaim import ACCLAIM
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
@@ -101,6 +101,17 @@ def format_of(file: Path, settings: Settings) -> ClipFormat | None:
     except (OSError, ValueError):
         return None
     return next((known for known in candidates if _holds(known, file, head)), None)
+
+
+def rate_of(known: ClipFormat, file: Path) -> float | None:
+    """The frames per second that a file's header states; None if it states none, or no possible one."""
+    if known.rate is None:
+        return None
+    try:
+        rate = known.rate(file)
+    except (RawDataError, OSError, ValueError, TypeError, LookupError, ArithmeticError):
+        return None
+    return rate if rate is not None and 0 < rate <= MAX_RATE else None
 
 
 def _holds(known: ClipFormat, file: Path, head: bytes) -> bool:

@@ -44,6 +44,9 @@ COORDINATES = ("xyz", "xyzs", "xy", "xys")
 GENDERS = ("female", "male", "neutral")
 """As spelled in AMASS files and in the names of its body models."""
 
+MAX_RATE = 100_000.0
+"""Most frames per second."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image corresponds to when ``image_size`` scales pixels: the height of a tall
 person filling the image."""
@@ -199,15 +202,13 @@ class Settings(Model):
     """Whether the poses in the folder ``metrabs`` come from mirrored videos."""
     segments: Segments = Segments()
     windows: Windows | None = None
-    fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
-    """Frames per second."""
+    fps: float | None = Field(default=None, gt=0, le=MAX_RATE, allow_inf_nan=False)
+    """Frames per second of files that do not state it."""
     uncut: bool = False
     """Whether recordings stay whole, with one label per frame."""
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> Self:
-        if self.segments.unit == "seconds" and self.fps is None:
-            raise ValueError("segments are in seconds: say how many frames a second has, by fps")
         if self.uncut and (self.windows is not None or self.labels is None):
             raise ValueError(
                 "uncut keeps recordings whole: it needs labels with start and end, and no windows"
