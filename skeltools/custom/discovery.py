@@ -12,7 +12,7 @@ from pathlib import Path
 
 from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
 from skeltools import framewise
-from skeltools.custom import cuts, poses, rates, splits, tables, text
+from skeltools.custom import cuts, frame_files, poses, rates, splits, tables, text
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, clip_of_file
 from skeltools.custom.poses import CLIP, SUFFIXES
@@ -160,6 +160,7 @@ def _clips(
 
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
+    frames: list[Path] = []
     unknown: list[str] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
@@ -175,7 +176,9 @@ def _clips(
             unknown += [place] if file.suffix.lower() == JSON else []
             continue
         size = file.stat().st_size
-        if poses.has_many(file, settings):
+        if settings.by_frame:
+            frames.append(file)
+        elif poses.has_many(file, settings):
             try:
                 members = _members(file, settings)
             except RawDataError as error:
@@ -184,6 +187,11 @@ def _clips(
             clips += [item(name, file, member, size) for name, member in members]
         else:
             clips.append(item(escaped(place.removesuffix(file.suffix)), file, None, size))
+    if frames:
+        made = frame_files.clips(root, frames)
+        clips += [item(escaped(clip.name), clip.path, clip.member, clip.size) for clip in made]
+    elif settings.csv.form != "long":
+        findings += frame_files.findings(root, clips, settings, custom_settings.file_spec(settings, path))
     beside = any(file.suffix.lower() == JSON for files in of_format.values() for file in files)
     for place in unknown:
         broken, reason = _of_no_format(root / place)

@@ -16,7 +16,7 @@ from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers
-from skeltools.custom.layouts import DEFAULT, REMEDY, laid_out, wrong
+from skeltools.custom.layouts import DEFAULT, REMEDY, guesses, laid_out, misfit, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.files.hdf5_inside import inside, open_hdf5
@@ -56,18 +56,36 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     suffix = Path(item.path).suffix.lower()
     if suffix in text.SUFFIXES:
         return text.poses(item, settings, spec)
-    return of_array(_LOADERS[suffix](item, settings), item, settings, spec)
+    return of_array(array(item, settings), item, settings, spec)
+
+
+def array(item: RawItem, settings: Settings) -> NDArray[Any]:
+    """The array of a ``.npy``, ``.npz`` or HDF5 file. Raises RawDataError."""
+    return _LOADERS[Path(item.path).suffix.lower()](item, settings)
 
 
 def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Poses of an array in the given ``layout``. Raises RawDataError for a wrong dtype, size or shape."""
     if array.dtype.kind not in "fiu":
         raise wrong(item, f"holds {array.dtype}, expected numbers")
+    layout = settings.layout or DEFAULT
+    if "T" not in layout:
+        raise wrong(item, f"layout '{layout}' has no T: a file of this format is a clip, not a frame")
+    if array.ndim == len(layout.split()) - 1 and not next(guesses(array.shape, settings, spec), ""):
+        guess = (
+            f"Is each file a frame? `layout: {of_frame(layout)}`, without T, makes clips of numbered files"
+        )
+        raise misfit(array.shape, item, settings, spec, guess)
     cuts.check_size(array.shape, array.dtype.itemsize, item)
     with np.errstate(invalid="ignore"):
         values = laid_out(array, item, settings, spec).astype(np.float64)
     scored = settings.coordinates.endswith("s")
     return Poses(values[..., :-1], values[..., -1]) if scored else Poses(values)
+
+
+def of_frame(layout: str, *, people: bool = False) -> str:
+    """The layout of a file that is one frame of ``layout``; ``people``: what T counted are its people."""
+    return " ".join(layout.replace("T", "M" if people else "").split())
 
 
 # --- npy, npz, HDF5 -----------------------------------------------------------------------------------------

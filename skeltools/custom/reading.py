@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas import Naming, RawDataError, SkeletonSpec
 from skeltools import framewise
-from skeltools.custom import cuts, poses, tracks, unseen
+from skeltools.custom import cuts, frame_files, poses, tracks, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.canonical import canonical, in_order
 from skeltools.custom.clip_files import Poses
@@ -92,6 +92,8 @@ def _with_crowd(clip: SkeletonSequence, item: RawItem, bodies: int) -> SkeletonS
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The poses as stored in the file. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
+    if known is None and settings.by_frame:
+        return cuts.of_poses(frame_files.poses, item, settings, spec)
     if known is None and cuts.is_array(item, settings):
         return poses.poses(item, settings, spec)
     if known is None:

@@ -233,6 +233,17 @@ class Settings(Model):
             raise ValueError(f"layout has frames and bodies in one axis, {joined}: say how many `bodies`")
         return self
 
+    @model_validator(mode="after")
+    def _one_frame_in_a_file(self) -> Self:
+        if self.by_frame and ("{clip}" in (self.key or "") or self.csv.clip or self.csv.form == "long"):
+            raise ValueError("layout has no T, so a file is a frame: it cannot hold several clips or frames")
+        return self
+
+    @property
+    def by_frame(self) -> bool:
+        """Whether each file is one frame, and numbered files of a folder are a clip."""
+        return self.layout is not None and "T" not in self.layout
+
     @property
     def flat(self) -> bool:
         """Whether poses are 2D."""
@@ -269,10 +280,13 @@ class Settings(Model):
                 f"'{value}' has an axis of clips, N, and layout is of one clip; "
                 "`skeltools convert custom --from crossclr` reads such arrays with their labels"
             )
-        if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
+        if value is not None and (
+            len(set(letters)) < len(letters) or not {"C", "V"} <= set(letters) <= set("TMVC")
+        ):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
-                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'"
+                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'. "
+                "Without T, a file is a frame"
             )
         return value
 

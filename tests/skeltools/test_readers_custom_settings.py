@@ -356,7 +356,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "layout of many clips": ({"layout": "N C T V M"}, "'N C T V M' has an axis of clips, N"),
     "layout letters": ({"layout": "K T V C"}, "layout: 'K T V C' is not a layout"),
-    "layout without T": ({"layout": "M V C"}, "is not a layout: letters T (frames)"),
+    "layout without C": ({"layout": "T V"}, "is not a layout: letters T (frames)"),
     "layout of joined T and M": ({"layout": "MTV C"}, "say how many `bodies`"),
     "delimiter": ({"csv": {"delimiter": "blank"}}, "csv.delimiter: 'blank' is not a delimiter"),
     "axes": ({"axes": {"x": "left", "y": "right", "z": "up"}}, "axes: one each must lie along left/right"),
