@@ -37,7 +37,7 @@ def read(item: RawItem) -> SkeletonSequence:
     places = [whole.joints.index(name) for name in spec.joints]
     values, score = poses.values[:, :, places], None if poses.score is None else poses.score[:, :, places]
     zeros = poses.zero_is_unseen or settings.missing != "nan"
-    masks = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
+    masks = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score, marker=settings.marker)
     present, hidden = presence(masks.seen)
     if not present.any():
         raise unseen.nobody(masks, spec.joints, item)
@@ -62,6 +62,7 @@ def read(item: RawItem) -> SkeletonSequence:
         tuple(range(present.shape[1])),
         findings=(
             *cuts.findings(item, len(values)),
+            *unseen.misplaced(values, shown, spec.joints, item),
             *unseen.findings(masks, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,

@@ -187,7 +187,8 @@ class Settings(Model):
     format: str | None = None
     body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
     """SMPL, SMPL+H or SMPL-X model file, for AMASS files; ``{gender}`` is replaced by the clip's gender."""
-    missing: Literal["nan", "0", "either"] = "either"
+    missing: Literal["nan", "0", "either"] | Annotated[float, Field(allow_inf_nan=False)] = "either"
+    """A number marks joints of which all coordinates have that value, besides NaN and zero."""
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
     csv: Csv = Csv()
@@ -245,6 +246,11 @@ class Settings(Model):
         return self.layout is not None and "T" not in self.layout
 
     @property
+    def marker(self) -> float | None:
+        """The number that marks a joint that was not seen, besides NaN and zero."""
+        return self.missing if isinstance(self.missing, float) else None
+
+    @property
     def flat(self) -> bool:
         """Whether poses are 2D."""
         return "z" not in self.coordinates
@@ -268,7 +274,7 @@ class Settings(Model):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return "nan" if np.isnan(value) else f"{value:g}"
+            return "nan" if np.isnan(value) else float(value) if value else "0"
         return value
 
     @field_validator("layout")

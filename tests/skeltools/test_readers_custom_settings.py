@@ -361,7 +361,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "delimiter": ({"csv": {"delimiter": "blank"}}, "csv.delimiter: 'blank' is not a delimiter"),
     "axes": ({"axes": {"x": "left", "y": "right", "z": "up"}}, "axes: one each must lie along left/right"),
     "direction": ({"axes": {"x": "east", "y": "up", "z": "forward"}}, "axes.x: expected 'left'"),
-    "missing": ({"missing": -1}, "missing: expected 'nan', '0' or 'either', found '-1'"),
+    "missing": ({"missing": "none"}, "missing"),
     "group": ({"pattern": "(?P<actor>.*)"}, "pattern: group 'actor' is not known. Known: camera"),
     "regex": ({"pattern": "(a"}, "pattern: '(a' is not a regular expression"),
     "classes twice": ({"classes": ["a", "a"]}, "classes: 'a' is there twice"),
