@@ -27,6 +27,7 @@ from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
 from skeltools.formats.mmpose import MMPOSE
 from skeltools.formats.mvnx import MVNX
+from skeltools.formats.ntu_skeleton import NTU
 from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
 from skeltools.raw_items import MAX_BYTES, visible_files
@@ -41,6 +42,7 @@ _KNOWN: tuple[ClipFormat, ...] = (
     BVH,
     ACCLAIM,
     MVNX,
+    NTU,
     C3D,
     *SUITES,
     AMASS,
