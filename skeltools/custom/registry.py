@@ -53,6 +53,11 @@ CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are tried on a file."""
 
 _NUMPY = "In Python, numpy.save(clip + '.npy', array) writes a clip as an array"
+_PICKLE = (
+    "`skeltools convert custom --from pyskl --raw FILE` reads pickles of pyskl and mmaction2, of many clips; "
+    "`--from crossclr` arrays of many clips with pickled labels. Other pickles are not read: where you trust "
+    "one, open it with pickle.load, and write each clip with numpy.save(clip + '.npy', array)"
+)
 EXPORTS = {
     ".parquet": "In Python, pandas.read_parquet(file).to_csv(clip + '.csv', index=False) writes what is read",
     ".feather": "In Python, pandas.read_feather(file).to_csv(clip + '.csv', index=False) writes what is read",
@@ -68,8 +73,8 @@ EXPORTS = {
     ".asf": "An .asf is a skeleton without motion: put its .amc files beside it",
     ".nwb": "In Python, h5py reads it: numpy.stack the parts' data, then numpy.save(clip + '.npy', array)",
     ".slp": "Export it from SLEAP as analysis HDF5",
-    ".pkl": f"Pickles are not executed. {_NUMPY}",
-    ".pickle": f"Pickles are not executed. {_NUMPY}",
+    ".pkl": _PICKLE,
+    ".pickle": _PICKLE,
     ".pt": _NUMPY,
     ".pth": _NUMPY,
     ".avi": "That is video: poses are estimated by another program, such as MeTRAbs, MMPose or OpenPose",

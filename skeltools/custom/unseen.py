@@ -160,7 +160,7 @@ def misplaced(
     middle = median(poses, axis=1, keepdims=True)
     apart = np.linalg.norm(poses - middle, axis=2)
     point = np.asarray(np.fmax.reduce(apart, axis=1) == 0)
-    if point.any():
+    if point.any() and not point.all():  # whole clips at one point are found with the set's (``people``)
         first_one = int(np.argmax(point))
         yield finding(
             item,
