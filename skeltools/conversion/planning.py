@@ -15,6 +15,7 @@ from skeltools.conversion import beside, fingerprint
 from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.progress import OnNote
 from skeltools.conversion.sample import FAILED, MAX_TRACKS, Plan, Task, file_of
+from skeltools.custom.rates import SEVERAL
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import CUSTOM, Dataset
@@ -35,6 +36,7 @@ _EXPECTED = frozenset(
         SWAPPED,
         NO_LABEL,
         NO_CLIP,
+        SEVERAL,
         beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",

@@ -101,5 +101,7 @@ class ClipFormat:
     clips: Callable[[Path, Sequence[Path]], Sequence[Clip]] | None = None
     """(folder of dataset.yaml, all files of the format, sorted) -> their clips; None: each file is a clip.
     Raises RawDataError for a damaged file, which becomes a finding."""
+    rate: Callable[[Path], float | None] | None = None
+    """File -> the frames per second that its header states; None if it states none. Reads no frames."""
     convention: Callable[[Path], SkeletonSpec] | None = None
     """File -> the convention it describes, for ``convention: file``. Raises RawDataError."""

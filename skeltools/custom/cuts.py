@@ -45,15 +45,15 @@ Read = Callable[[RawItem, Settings, SkeletonSpec], Poses]
 # --- rows of a table ----------------------------------------------------------------------------------------
 
 
-def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window, str]:
+def window_of_row(cells: Mapping[str, str], settings: Settings, rate: float | None) -> tuple[Window, str]:
     """The frames that a row of the table gives, and a description of its error, or an empty text.
 
-    An empty cell means the beginning or the end of the recording.
+    An empty cell means the beginning or the end of the recording. ``rate``: its frames per second, if known.
     """
     values: list[int | None] = []
     for column in COLUMNS:
         text = cells.get(column, "")
-        value, wrong = _frame(column, text, settings) if text else (None, "")
+        value, wrong = _frame(column, text, settings, rate) if text else (None, "")
         if wrong:
             return (0, None), wrong
         values.append(value)
@@ -63,7 +63,7 @@ def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window,
     return (start, end), ""
 
 
-def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
+def _frame(column: str, text: str, settings: Settings, rate: float | None) -> tuple[int, str]:
     """Convert a cell to a frame from 0, or a number of the file's own, ends excluded; seconds are rounded to
     the nearest frame."""
     how = settings.segments
@@ -71,7 +71,9 @@ def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
         return 0, f"{column} '{text[:20]}' is no number from 0"
     value = float(text)
     if how.unit == "seconds":
-        frame = math.floor(value * (settings.fps or 1) + 0.5)
+        if rate is None:
+            return 0, "its file states no rate: say how many frames a second has, by `fps` in dataset.yaml"
+        frame = math.floor(value * rate + 0.5)
         return (frame, "") if frame < _MAX_FRAME else (0, f"{column} {text[:20]} is beyond any recording")
     if value != int(value):
         return 0, f"{column} '{text[:20]}' is no frame; seconds need segments: {{unit: seconds}} and fps"

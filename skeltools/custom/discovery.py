@@ -12,12 +12,12 @@ from typing import Any
 
 from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped
 from skeltools import framewise
-from skeltools.custom import cuts, poses, splits, tables, text
+from skeltools.custom import cuts, frame_files, poses, rates, splits, tables, text
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, clip_of_file
 from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.reading import poses_of, read
-from skeltools.custom.registry import CLIP_FORMATS, advice, format_of
+from skeltools.custom.registry import CLIP_FORMATS, advice, format_of, rate_of
 from skeltools.custom.settings import FILE, Settings
 from skeltools.formats import pose_json
 from skeltools.raw_items import (
@@ -59,7 +59,12 @@ def discover(raw: Raw) -> Listing:
     findings: list[Finding] = []
     labels: dict[str, str] = {}
     unknown: list[Path] = []
-    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels, unknown)]
+    stated: dict[str, float] = {}
+    clips = [
+        clip
+        for root in roots
+        for clip in _clips(path, root, settings, spec, findings, labels, stated, unknown)
+    ]
     if not clips and unknown:
         more = f" ({len(unknown)} such files)" if unknown[1:] else ""
         raise ConfigError(
@@ -78,7 +83,8 @@ def discover(raw: Raw) -> Listing:
         )
     _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}
-    fields = tables.fields_of(path, settings, files, findings, labels)
+    findings += rates.findings(path, stated, settings)
+    fields = tables.fields_of(path, settings, files, findings, labels, rates.used(stated, settings))
     known = [(item.id, made) for item in clips for made in _cut(item, fields, path, settings, findings)]
     items, twice = first_of_each([item for _, item in known], roots)
     if not items:
@@ -150,12 +156,13 @@ def _clips(
     spec: SkeletonSpec,
     findings: list[Finding],
     labels: dict[str, str],
+    stated: dict[str, float],
     unknown: list[Path],
 ) -> list[RawItem]:
     """Clips below a folder. Each id is the path without suffix, or the name that ``{clip}`` matches.
 
-    Classes stored in the files themselves are added to ``labels``, by clip name, and JSON files of no known
-    format to ``unknown``.
+    Classes stored in the files themselves are added to ``labels``, and frames per second to ``stated``, by
+    clip name, and JSON files of no known format to ``unknown``.
     """
     described = {
         path,
@@ -172,6 +179,7 @@ def _clips(
 
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
+    frames: list[Path] = []
     strange: list[Path] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
@@ -187,7 +195,9 @@ def _clips(
             strange += [file] if file.suffix.lower() in JSON else []
             continue
         size = file.stat().st_size
-        if poses.has_many(file, settings):
+        if settings.by_frame:
+            frames.append(file)
+        elif poses.has_many(file, settings):
             try:
                 members = _members(file, settings)
             except RawDataError as error:
@@ -196,6 +206,11 @@ def _clips(
             clips += [item(name, file, member, size) for name, member in members]
         else:
             clips.append(item(escaped(place.removesuffix(file.suffix)), file, None, size))
+    if frames:
+        made = frame_files.clips(root, frames)
+        clips += [item(escaped(clip.name), clip.path, clip.member, clip.size) for clip in made]
+    elif settings.csv.form != "long":
+        findings += frame_files.findings(root, clips, settings, custom_settings.file_spec(settings, path))
     unknown += strange
     beside = any(file.suffix.lower() in JSON for files in of_format.values() for file in files)
     for file in strange:
@@ -209,6 +224,8 @@ def _clips(
             clips.append(item(id, clip.path, clip.member, clip.size))
             if clip.label is not None:
                 labels.setdefault(id, clip.label)
+            if (rate := rate_of(CLIP_FORMATS[name], clip.path)) is not None:
+                stated.setdefault(id, rate)
     return _one_of_each(clips, root, findings)
 
 

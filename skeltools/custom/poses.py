@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers
-from skeltools.custom.layouts import DEFAULT, REMEDY, laid_out, wrong
+from skeltools.custom.layouts import DEFAULT, REMEDY, guesses, laid_out, misfit, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.files.hdf5_inside import inside, open_hdf5
@@ -56,18 +56,36 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     suffix = Path(item.path).suffix.lower()
     if suffix in text.SUFFIXES:
         return text.poses(item, settings, spec)
-    return of_array(_LOADERS[suffix](item, settings), item, settings, spec)
+    return of_array(array(item, settings), item, settings, spec)
+
+
+def array(item: RawItem, settings: Settings) -> NDArray[Any]:
+    """The array of a ``.npy``, ``.npz`` or HDF5 file. Raises RawDataError."""
+    return _LOADERS[Path(item.path).suffix.lower()](item, settings)
 
 
 def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Poses of an array in the given ``layout``. Raises RawDataError for a wrong dtype, size or shape."""
     if array.dtype.kind not in "fiu":
         raise wrong(item, f"holds {array.dtype}, expected numbers")
+    layout = settings.layout or DEFAULT
+    if "T" not in layout:
+        raise wrong(item, f"layout '{layout}' has no T: a file of this format is a clip, not a frame")
+    if array.ndim == len(layout.split()) - 1 and not next(guesses(array.shape, settings, spec), ""):
+        guess = (
+            f"Is each file a frame? `layout: {of_frame(layout)}`, without T, makes clips of numbered files"
+        )
+        raise misfit(array.shape, item, settings, spec, guess)
     cuts.check_size(array.shape, array.dtype.itemsize, item)
     with np.errstate(invalid="ignore"):
         values = laid_out(array, item, settings, spec).astype(np.float64)
     scored = settings.coordinates.endswith("s")
     return Poses(values[..., :-1], values[..., -1]) if scored else Poses(values)
+
+
+def of_frame(layout: str, *, people: bool = False) -> str:
+    """The layout of a file that is one frame of ``layout``; ``people``: what T counted are its people."""
+    return " ".join(layout.replace("T", "M" if people else "").split())
 
 
 # --- npy, npz, HDF5 -----------------------------------------------------------------------------------------
@@ -79,7 +97,7 @@ def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
 
 
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
-    name = item.member or settings.key or _only(item, npz_names(Path(item.path)))
+    name = item.member or settings.key or _only(item, _npz_sizes(Path(item.path)))
     read = _npz_array if cuts.window_of(item) is None else _last_npz_array
     try:
         array = read(Path(item.path), name)
@@ -100,9 +118,14 @@ _last_npz_array = while_unchanged(1)(_npz_array)
 
 def npz_names(path: Path) -> list[str]:
     """Names of the arrays in a ``.npz`` file. Raises RawDataError."""
+    return sorted(_npz_sizes(path))
+
+
+def _npz_sizes(path: Path) -> dict[str, int]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return sorted(n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy"))
+            arrays = (info for info in archive.infolist() if info.filename.endswith(".npy"))
+            return {info.filename.removesuffix(".npy"): info.file_size for info in arrays}
     except ZIP_ERRORS as error:
         raise RawDataError(f"cannot be read as npz ({error})", where=path, remedy=REMEDY) from error
 
@@ -120,7 +143,7 @@ def _dataset(item: RawItem, settings: Settings) -> Iterator[h5py.Dataset]:
     try:
         with open_hdf5(item.path) as file:
             names = _datasets(file)
-            name = item.member or settings.key or _only(item, names)
+            name = item.member or settings.key or _only(item, {n: inside(file, n).size or 0 for n in names})
             if name not in names:
                 raise _no_key(item, name, names)
             yield inside(file, name)
@@ -168,11 +191,18 @@ def _datasets(file: h5py.File) -> list[str]:
     return sorted(names)
 
 
-def _only(item: RawItem, names: list[str]) -> str:
-    if len(names) != 1:
-        has = ", ".join(names[:8]) or "none"
-        raise wrong(item, f"expected one array, found {has}", remedy="Name it as `key` in dataset.yaml")
-    return names[0]
+def _only(item: RawItem, sizes: Mapping[str, int]) -> str:
+    if len(sizes) != 1:
+        has = ", ".join(sorted(sizes)[:8]) or "none"
+        hint = (
+            f"; `key: {max(sizes, key=lambda n: sizes[n])}` in dataset.yaml reads the largest"
+            if sizes
+            else ""
+        )
+        raise wrong(
+            item, f"expected one array, found {has}{hint}", remedy="Name the one that holds the joints"
+        )
+    return next(iter(sizes))
 
 
 def _no_key(item: RawItem, name: str, names: list[str]) -> RawDataError:

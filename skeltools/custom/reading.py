@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas import Naming, RawDataError, SkeletonSpec
 from skeltools import framewise
-from skeltools.custom import cuts, poses, tracks, unseen
+from skeltools.custom import cuts, frame_files, poses, tracks, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.canonical import canonical, in_order
 from skeltools.custom.clip_files import Poses
@@ -37,7 +37,7 @@ def read(item: RawItem) -> SkeletonSequence:
     places = [whole.joints.index(name) for name in spec.joints]
     values, score = poses.values[:, :, places], None if poses.score is None else poses.score[:, :, places]
     zeros = poses.zero_is_unseen or settings.missing != "nan"
-    masks = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
+    masks = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score, marker=settings.marker)
     present, hidden = presence(masks.seen)
     if not present.any():
         raise unseen.nobody(masks, spec.joints, item)
@@ -63,6 +63,7 @@ def read(item: RawItem) -> SkeletonSequence:
         findings=(
             *poses.findings,
             *cuts.findings(item, len(values), settings),
+            *unseen.misplaced(values, shown, spec.joints, item),
             *unseen.findings(masks, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,
@@ -93,6 +94,8 @@ def _with_crowd(clip: SkeletonSequence, item: RawItem, bodies: int) -> SkeletonS
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The poses as stored in the file. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
+    if known is None and settings.by_frame:
+        return cuts.of_poses(frame_files.poses, item, settings, spec)
     if known is None and cuts.is_array(item, settings):
         return poses.poses(item, settings, spec)
     if known is None:

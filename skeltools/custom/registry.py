@@ -15,7 +15,7 @@ from pathlib import Path
 
 from schemas import ConfigError, RawDataError, SkeletonSpec, regular, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
-from skeltools.custom.settings import FILE, Settings
+from skeltools.custom.settings import FILE, MAX_RATE, Settings
 from skeltools.formats.acclaim import ACCLAIM
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
@@ -29,6 +29,7 @@ from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
 from skeltools.formats.mmpose import MMPOSE
 from skeltools.formats.mvnx import MVNX
+from skeltools.formats.ntu_skeleton import NTU
 from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
 from skeltools.raw_items import MAX_BYTES, visible_files
@@ -45,6 +46,7 @@ _KNOWN: tuple[ClipFormat, ...] = (
     BVH,
     ACCLAIM,
     MVNX,
+    NTU,
     C3D,
     *SUITES,
     AMASS,
@@ -55,6 +57,11 @@ CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are tried on a file."""
 
 _NUMPY = "In Python, numpy.save(clip + '.npy', array) writes a clip as an array"
+_PICKLE = (
+    "`skeltools convert custom --from pyskl --raw FILE` reads pickles of pyskl and mmaction2, of many clips; "
+    "`--from crossclr` arrays of many clips with pickled labels. Other pickles are not read: where you trust "
+    "one, open it with pickle.load, and write each clip with numpy.save(clip + '.npy', array)"
+)
 EXPORTS = {
     ".parquet": "In Python, pandas.read_parquet(file).to_csv(clip + '.csv', index=False) writes what is read",
     ".feather": "In Python, pandas.read_feather(file).to_csv(clip + '.csv', index=False) writes what is read",
@@ -70,8 +77,8 @@ EXPORTS = {
     ".asf": "An .asf is a skeleton without motion: put its .amc files beside it",
     ".nwb": "In Python, h5py reads it: numpy.stack the parts' data, then numpy.save(clip + '.npy', array)",
     ".slp": "Export it from SLEAP as analysis HDF5",
-    ".pkl": f"Pickles are not executed. {_NUMPY}",
-    ".pickle": f"Pickles are not executed. {_NUMPY}",
+    ".pkl": _PICKLE,
+    ".pickle": _PICKLE,
     ".pt": _NUMPY,
     ".pth": _NUMPY,
     ".avi": "That is video: poses are estimated by another program, such as MeTRAbs, MMPose or OpenPose",
@@ -105,6 +112,17 @@ def format_of(file: Path, settings: Settings) -> ClipFormat | None:
     except (OSError, ValueError):
         return None
     return next((known for known in candidates if _holds(known, file, head)), None)
+
+
+def rate_of(known: ClipFormat, file: Path) -> float | None:
+    """The frames per second that a file's header states; None if it states none, or no possible one."""
+    if known.rate is None:
+        return None
+    try:
+        rate = known.rate(file)
+    except (RawDataError, OSError, ValueError, TypeError, LookupError, ArithmeticError):
+        return None
+    return rate if rate is not None and 0 < rate <= MAX_RATE else None
 
 
 def _holds(known: ClipFormat, file: Path, head: bytes) -> bool:

@@ -44,6 +44,9 @@ COORDINATES = ("xyz", "xyzs", "xy", "xys")
 GENDERS = ("female", "male", "neutral")
 """As spelled in AMASS files and in the names of its body models."""
 
+MAX_RATE = 100_000.0
+"""Most frames per second."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image corresponds to when ``image_size`` scales pixels: the height of a tall
 person filling the image."""
@@ -188,7 +191,8 @@ class Settings(Model):
     format: str | None = None
     body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
     """SMPL, SMPL+H or SMPL-X model file, for AMASS files; ``{gender}`` is replaced by the clip's gender."""
-    missing: Literal["nan", "0", "either"] = "either"
+    missing: Literal["nan", "0", "either"] | Annotated[float, Field(allow_inf_nan=False)] = "either"
+    """A number marks joints of which all coordinates have that value, besides NaN and zero."""
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
     csv: Csv = Csv()
@@ -203,15 +207,13 @@ class Settings(Model):
     """Whether the poses in the folder ``metrabs`` come from mirrored videos."""
     segments: Segments = Segments()
     windows: Windows | None = None
-    fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
-    """Frames per second."""
+    fps: float | None = Field(default=None, gt=0, le=MAX_RATE, allow_inf_nan=False)
+    """Frames per second of files that do not state it."""
     uncut: bool = False
     """Whether recordings stay whole, with one label per frame."""
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> Self:
-        if self.segments.unit == "seconds" and self.fps is None:
-            raise ValueError("segments are in seconds: say how many frames a second has, by fps")
         if self.segments.unit == "frame_numbers" and (self.uncut or self.windows is not None):
             raise ValueError("uncut and windows count frames: segments cannot be in frame_numbers with them")
         if self.uncut and (self.windows is not None or self.labels is None):
@@ -238,6 +240,22 @@ class Settings(Model):
             raise ValueError(f"layout has frames and bodies in one axis, {joined}: say how many `bodies`")
         return self
 
+    @model_validator(mode="after")
+    def _one_frame_in_a_file(self) -> Self:
+        if self.by_frame and ("{clip}" in (self.key or "") or self.csv.clip or self.csv.form == "long"):
+            raise ValueError("layout has no T, so a file is a frame: it cannot hold several clips or frames")
+        return self
+
+    @property
+    def by_frame(self) -> bool:
+        """Whether each file is one frame, and numbered files of a folder are a clip."""
+        return self.layout is not None and "T" not in self.layout
+
+    @property
+    def marker(self) -> float | None:
+        """The number that marks a joint that was not seen, besides NaN and zero."""
+        return self.missing if isinstance(self.missing, float) else None
+
     @property
     def flat(self) -> bool:
         """Whether poses are 2D."""
@@ -262,7 +280,7 @@ class Settings(Model):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return "nan" if np.isnan(value) else f"{value:g}"
+            return "nan" if np.isnan(value) else float(value) if value else "0"
         return value
 
     @field_validator("layout")
@@ -274,10 +292,13 @@ class Settings(Model):
                 f"'{value}' has an axis of clips, N, and layout is of one clip; "
                 "`skeltools convert custom --from crossclr` reads such arrays with their labels"
             )
-        if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
+        if value is not None and (
+            len(set(letters)) < len(letters) or not {"C", "V"} <= set(letters) <= set("TMVC")
+        ):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
-                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'"
+                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'. "
+                "Without T, a file is a frame"
             )
         return value
 

@@ -74,6 +74,8 @@ class _Texts:
     values: dict[str, str] = field(default_factory=dict)
     why: str = ""
     """Why it has no label, if the table has labels but none for this file."""
+    rate: float | None = None
+    """Frames per second, if known."""
     rows: int = 0
     """Number of table rows that cut it, including invalid ones."""
     segments: list[_Part] = field(default_factory=list)
@@ -94,14 +96,17 @@ def fields_of(
     names: Mapping[str, str],
     findings: list[Finding],
     labels: Mapping[str, str] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Described:
     """Collect the fields of all clips. The table takes precedence over names, and names over ``labels``.
 
     ``names``: name of every clip -> its file, for findings. ``labels``: name of a clip -> the class stored in
-    its file. A clip without a label gets -1, or is skipped with ``unlabelled: skip``; each reason is one
-    finding.
+    its file. ``rates``: name of a clip -> the frames per second of its file, by default ``fps``. A clip
+    without a label gets -1, or is skipped with ``unlabelled: skip``; each reason is one finding.
     """
     texts = _by_pattern(path, settings, names, findings)
+    for name, entry in texts.items():
+        entry.rate = (rates or {}).get(name, settings.fps)
     own = {name: label for name, label in (labels or {}).items() if name in texts}
     for name, label in own.items():
         texts[name].values.setdefault("label", label)
@@ -303,7 +308,7 @@ def _add_segment(
     place: str,
 ) -> None:
     entry.rows += 1
-    window, wrong = cuts.window_of_row(cells, settings)
+    window, wrong = cuts.window_of_row(cells, settings, entry.rate)
     if not wrong:
         entry.segments.append(_Part(f"{entry.id}_{entry.rows:03}", values, window))
         return

@@ -21,6 +21,13 @@ class NeverSeenError(RawDataError):
     """A clip that can be read, but has joints that are seen in none of its frames."""
 
 
+_FLOAT32 = 1e-6
+"""Relative precision of numbers that were written as float32."""
+
+_FAR = 20
+"""A joint is absurdly far away beyond so many times the median distance of joints from the body's middle: for
+a person 8 to 10 m, while fingertips and toes stay within 3 times."""
+
 _SHOWN = 4
 """Number of joints that a finding names: those missing most often."""
 
@@ -44,14 +51,22 @@ class Marks:
 
 
 def marks(
-    values: NDArray[np.float64], score: NDArray[np.float64] | None, *, zeros: bool, min_score: float
+    values: NDArray[np.float64],
+    score: NDArray[np.float64] | None,
+    *,
+    zeros: bool,
+    min_score: float,
+    marker: float | None = None,
 ) -> Marks:
     """The masks of poses [T, M, V, 2 or 3], as stored in their file, and scores [T, M, V].
 
     ``zeros``: whether a joint at exactly zero was not seen. Even then, zero is a position if only one joint
     of the body is there and the others lie on both sides of it, as in poses relative to their root.
+    ``marker``: a joint with this value, as precisely as float32 has it, in all coordinates is like NaN.
     """
     missing = np.isnan(values)
+    if marker is not None:
+        missing |= np.isclose(values, marker, rtol=_FLOAT32, atol=0).all(axis=-1, keepdims=True)
     nan: Mask = np.asarray(missing.all(axis=-1))
     with np.errstate(invalid="ignore"):
         infinite: Mask = ~nan & ~np.asarray((np.abs(values) <= MAX_COORDINATE).all(axis=-1))
@@ -127,6 +142,55 @@ def no_pixels(seen: NDArray[np.float64], settings: Settings, item: RawItem) -> R
         f"`units`, metres per unit: {scales} where they are parts of width and height",
         where=item.where,
     )
+
+
+def misplaced(
+    values: NDArray[np.float64], shown: Mask, joints: Sequence[str], item: RawItem
+) -> Iterator[Finding]:
+    """Findings about positions that probably mean "not seen": bodies with all joints at one point, and joints
+    absurdly far from the rest of their body. ``values``: [T, M, V, 2 or 3] in the file's unit; ``shown``
+    [T, M, V]: the joints taken as seen."""
+    body = shown.sum(axis=2) > 1
+    frame, place = np.nonzero(body)
+    if not len(frame):
+        return
+    here = shown[frame, place]
+    poses = np.where(here[..., None], values[frame, place], np.nan)  # [P, V, C]
+    median = np.median if here.all() else np.nanmedian
+    middle = median(poses, axis=1, keepdims=True)
+    apart = np.linalg.norm(poses - middle, axis=2)
+    point = np.asarray(np.fmax.reduce(apart, axis=1) == 0)
+    if point.any() and not point.all():  # whole clips at one point are found with the set's (``people``)
+        first_one = int(np.argmax(point))
+        yield finding(
+            item,
+            "all joints of a body at one point",
+            place=f"frame {frame[first_one] + 1}",
+            detail=f"{point.sum()} poses; {_mark(middle[first_one, 0])}",
+            action="taken as positions",
+        )
+    sizes = median(apart, axis=1)
+    sizes = sizes[sizes > 0]
+    far = apart > (_FAR * np.median(sizes) if len(sizes) else np.inf)
+    if far.any():
+        pose, joint = (int(index[0]) for index in np.nonzero(far))
+        names = _listed(joints, far.any(axis=0))
+        yield finding(
+            item,
+            "a joint absurdly far from its body",
+            place=f"frame {frame[pose] + 1}",
+            detail=f"{far.sum()} positions of {names[:200]}; {_mark(poses[pose, joint])}",
+            action="taken as positions",
+        )
+
+
+def _mark(position: NDArray[np.float64]) -> str:
+    """A position in words and, if all coordinates have one value, the setting that makes it a marker."""
+    texts = [np.format_float_positional(np.float32(value), trim="-") for value in position]
+    words = f"({', '.join(texts)})"
+    if len(set(texts)) > 1:
+        return f"the first at {words}"
+    return f"the first at {words}: if that means not seen, `missing: {texts[0]}` in dataset.yaml says so"
 
 
 def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:

@@ -59,15 +59,16 @@ class Bodies:
     """[B]: position among the bodies of its frame."""
     ids: list[int]
     joints: NDArray[np.float32]
-    """[B, 25, 3] metres; a value that is not a finite number in the file is not finite here."""
+    """[B, V, 3] metres; a value that is not a finite number in the file is not finite here."""
     extra_line: int = 0
     """Line at which data continue after the last frame; 0 if they do not."""
 
 
-def parse(data: bytes, *, where: object = None) -> Bodies:
-    """Parse the text; raises RawDataError with the line number when ``data`` is not in the format."""
-    quick = _parse_quickly(data)
-    return _parse_carefully(data, where) if quick is None else quick
+def parse(data: bytes, *, where: object = None, joints: int = JOINTS) -> Bodies:
+    """Parse the text; raises RawDataError with the line number when ``data`` is not in the format, with this
+    number of joints V."""
+    quick = _parse_quickly(data) if joints == JOINTS else None
+    return _parse_carefully(data, where, joints) if quick is None else quick
 
 
 # --- quick --------------------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def decimals(tokens: Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] | 
 # --- careful ------------------------------------------------------------------------------------------------
 
 
-def _parse_carefully(data: bytes, where: object) -> Bodies:
+def _parse_carefully(data: bytes, where: object, size: int) -> Bodies:
     if not data.strip():
         raise _wrong("the file is empty", where)
     lines = data.rstrip().split(b"\n")
@@ -206,12 +207,12 @@ def _parse_carefully(data: bytes, where: object) -> Bodies:
         number = take(f"the number of bodies{of}", _count)
         for place in range(number):
             ids.append(take(f"the {BODY_FIELDS} fields of a body{of}", _body_id))
-            take(f"the number of joints, {JOINTS},{of}", _joint_count)
-            joints.append([take(f"the {JOINT_FIELDS} fields of a joint{of}", _joint) for _ in range(JOINTS)])
+            take(f"the number of joints, {size},{of}", lambda fields: _count(fields) == size or None)
+            joints.append([take(f"the {JOINT_FIELDS} fields of a joint{of}", _joint) for _ in range(size)])
             places.append((frame, place))
-        read += 1 + number * (2 + JOINTS)
+        read += 1 + number * (2 + size)
     table = np.array(places, dtype=np.int64).reshape(-1, 2)
-    values = to_float32(np.array(joints, dtype=np.float64).reshape(-1, JOINTS, 3))
+    values = to_float32(np.array(joints, dtype=np.float64).reshape(-1, size, 3))
     return Bodies(total, table[:, 0], table[:, 1], ids, values, read + 1 if len(lines) > read else 0)
 
 
@@ -245,10 +246,6 @@ def _count(fields: list[bytes]) -> int | None:
 def _body_id(fields: list[bytes]) -> int | None:
     body = _unsigned(fields[0]) if len(fields) == BODY_FIELDS else None
     return None if body is None or body > MAX_ID else body
-
-
-def _joint_count(fields: list[bytes]) -> int | None:
-    return JOINTS if fields == [b"25"] else None
 
 
 def _joint(fields: list[bytes]) -> list[float] | None:

@@ -29,6 +29,12 @@ MAX_INFLATED = 2**28
 USUAL_RATIO = 50
 """Clips padded with zeros to 300 frames and two bodies compress 10 to 20 times, an array of zeros 1,000."""
 
+OBJECTS = (
+    "Where you trust the file, numpy.load(file, allow_pickle=True)[()] opens it; "
+    "numpy.save(clip + '.npy', array) writes each clip as numbers"
+)
+"""How to convert an array of objects."""
+
 HEADER_ERRORS = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError, TokenError)
 """What NumPy raises for a damaged header of an array."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -118,11 +124,12 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
     except HEADER_ERRORS as error:
         raise _unreadable(error, where) from error
     if dtype.hasobject:
-        kind = ", as txt2npy.py of NTU RGB+D writes them" if where.endswith(".skeleton.npy") else ""
+        ntu = where.endswith(".skeleton.npy")
+        what = ", as txt2npy.py of NTU RGB+D writes them" if ntu else f". {OBJECTS}"
         raise RawDataError(
-            f"is an array of objects, which would be unpickled{kind}",
+            f"is an array of objects, which would be unpickled{what}",
             where=where,
-            remedy="`skeltools convert ntu60` reads it" if kind else "Write it again as an array of numbers",
+            remedy="`skeltools convert ntu60` reads it" if ntu else "Write it again as arrays of numbers",
         )
     if any(type(size) is not int or size < 0 for size in shape):
         raise _unreadable(f"shape {shape}", where)

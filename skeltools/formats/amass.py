@@ -206,4 +206,11 @@ def _matrices(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))
 
 
-AMASS = ClipFormat("amass", (".npz",), _holds, read)
+def rate(file: Path) -> float | None:
+    """Frames per second: AMASS's ``mocap_framerate``, spelled ``mocap_frame_rate`` for SMPL-X."""
+    for array in npz_file(file, wanted=("mocap_framerate", "mocap_frame_rate")).values():
+        return float(array.reshape(-1)[0])
+    return None
+
+
+AMASS = ClipFormat("amass", (".npz",), _holds, read, rate=rate)

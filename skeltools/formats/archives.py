@@ -74,18 +74,18 @@ def is_protocol(name: str) -> bool:
 
 
 def sample_id(name: Any) -> str | None:
-    """A sample's name without file suffix; None if it cannot be an id.
+    """A sample's name without file suffix, with ``_`` for slashes, as for clips in folders; None if it cannot
+    be an id.
 
-    Ids are printable text of at most 200 characters without slashes: they are written to UTF-8 files, one per
-    line.
+    Ids are printable text of at most 200 characters: they are written to UTF-8 files, one per line.
     """
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
     if not isinstance(name, str):
         return None
     suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
-    name = name.removesuffix(suffix)
-    fits = 0 < len(name) <= _LONGEST and name.isprintable() and not set(name) & set("/\\")
+    name = re.sub(r"[/\\]", "_", name.removesuffix(suffix))
+    fits = 0 < len(name) <= _LONGEST and name.isprintable()
     return name if fits else None
 
 

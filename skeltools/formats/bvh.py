@@ -8,13 +8,14 @@ vectors; angles are in degrees. The unit of length is not stored.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom.clip_files import Y_UP, Z_UP, ClipFormat, Poses
 from skeltools.custom.rigs import MAX_JOINTS, check_same, head_and_feet, rotation, spec_of_rig
 from skeltools.custom.settings import OF_FILES, UNITS, Directions, Settings
@@ -29,6 +30,9 @@ _CHANNELS = {
 _PERSON = (1.2, 2.2)
 """Plausible extent of a person in metres, from the lowest joint to the highest or from hand to hand."""
 _REMEDY = "Export it again, or leave it out"
+_HEADER = 2**18
+"""Bytes in which the frame time is looked for; a hierarchy of ``MAX_JOINTS`` joints takes fewer."""
+_FRAME_TIME = re.compile(rb"^[ \t]*frame[ \t]+time[ \t]*:[ \t]*(\d*\.?(\d*))[ \t\r]*$", re.I | re.M)
 
 
 @dataclass(frozen=True)
@@ -330,4 +334,16 @@ def _wrong(where: str, row: int, message: str) -> RawDataError:
     return RawDataError(f"line {row + 1}: {message}", where=where, remedy=_REMEDY)
 
 
-BVH = ClipFormat("bvh", (".bvh",), _holds, read, convention=convention)
+def rate(file: Path) -> float | None:
+    """Frames per second, the inverse of ``Frame Time``: the whole number of which that is the rounded
+    inverse, if there is one, as 30 is of 0.033."""
+    with regular.open_file(file) as opened:
+        match = _FRAME_TIME.search(opened.read(_HEADER))
+    if match is None:
+        return None
+    step = float(match[1])
+    whole = round(1 / step)
+    return float(whole) if abs(1 / max(whole, 1) - step) <= 0.5 * 10.0 ** -len(match[2]) else 1 / step
+
+
+BVH = ClipFormat("bvh", (".bvh",), _holds, read, rate=rate, convention=convention)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from schemas.skeleton import Direction
 from skeltools.custom.clip_files import ClipFormat, Poses
 from skeltools.custom.markers import poses_of_points
@@ -215,4 +215,14 @@ def _frames(file: _File, there: int) -> int:
     return fits[0]
 
 
-C3D = ClipFormat("c3d", (".c3d",), _holds, read)
+def rate(file: Path) -> float | None:
+    """Frames per second, POINT:RATE."""
+    with regular.open_file(file) as opened:
+        head = opened.read(2 * 256 * _BLOCK)  # the parameters begin, and end, within 255 blocks
+    try:
+        return float(_open(head).parameters["POINT:RATE"][0])
+    except struct.error:
+        return None
+
+
+C3D = ClipFormat("c3d", (".c3d",), _holds, read, rate=rate)

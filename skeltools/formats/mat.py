@@ -81,8 +81,15 @@ def _choose(sizes: dict[str, tuple[tuple[int, ...], str]], item: RawItem, settin
     listed = ", ".join(f"{n} ({kind} {' x '.join(map(str, s))})" for n, (s, kind) in list(sizes.items())[:8])
     if name not in sizes:
         what = f"has no array '{name}'" if name else "expected one array of numbers"
-        remedy = "Name it as `key` in dataset.yaml" if able else _save_array(sizes)
-        raise RawDataError(f"{what}; it has {listed or 'nothing'}", where=item.where, remedy=remedy)
+        hint = ""
+        if able:
+            largest = max(able, key=lambda name: math.prod(sizes[name][0]))
+            hint = f"; `key: {largest}` in dataset.yaml reads {'it' if len(able) == 1 else 'the largest'}"
+        raise RawDataError(
+            f"{what}; it has {listed or 'nothing'}{hint}",
+            where=item.where,
+            remedy="Name the one that holds the joints" if able else _save_array(sizes),
+        )
     shape, kind = sizes[name]
     if kind not in _NUMBERS:
         raise RawDataError(

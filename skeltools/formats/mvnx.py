@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
-from skeltools.custom.clip_files import Z_UP, ClipFormat, Poses
+from schemas import RawDataError, SkeletonSpec, regular
+from skeltools.custom.clip_files import HEAD, Z_UP, ClipFormat, Poses
 from skeltools.custom.rigs import MAX_JOINTS, check_same, spec_of_rig
 from skeltools.custom.settings import OF_FILES, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
@@ -101,4 +101,11 @@ def _frame(element: ET.Element, size: int, number: int) -> NDArray[np.float64]:
     return np.array([float(word) for word in words])
 
 
-MVNX = ClipFormat("mvnx", (".mvnx",), _holds, read, convention=convention)
+def rate(file: Path) -> float | None:
+    """Frames per second, the attribute ``frameRate`` of ``subject``."""
+    with regular.open_file(file) as opened:
+        match = re.search(rb"""<subject\s[^>]*?\bframeRate\s*=\s*["']([\d.]+)["']""", opened.read(4 * HEAD))
+    return None if match is None else float(match[1])
+
+
+MVNX = ClipFormat("mvnx", (".mvnx",), _holds, read, rate=rate, convention=convention)

@@ -218,10 +218,12 @@ def _by_joints(about: About, archive: Path, notes: list[str]) -> SkeletonSpec:
     usual = next((USUAL[count] for count in about.joints if count in USUAL), None)
     only = [names[0] for names in shipped.values() if len(names) == 1]
     if usual is None and len(only) != 1:
-        counts = " or ".join(map(str, about.joints)) or "an unknown number of"
+        counts = " or ".join(map(str, about.joints))
         candidates = ", ".join(name for names in shipped.values() for name in names)
         raise UsageError(
-            f"nothing says which joints its {counts} joints are",
+            f"nothing says which joints its {counts} joints are"
+            if counts
+            else "none of its samples can be used as it is, so its number of joints is unknown",
             where=archive,
             remedy="Name the convention with --convention, a name or your own JSON or YAML file"
             + (f"; of so many joints there are {candidates}" if candidates else ""),

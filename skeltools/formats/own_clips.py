@@ -73,7 +73,13 @@ def sequence(
     """
     settings = _settings(item, raw)
     values, score = _parts(raw, settings, item)
-    masks = unseen.marks(values, score, zeros=settings.missing != "nan", min_score=settings.min_score)
+    masks = unseen.marks(
+        values,
+        score,
+        zeros=settings.missing != "nan",
+        min_score=settings.min_score,
+        marker=settings.marker,
+    )
     present, hidden = presence(masks.seen)
     names, joints_left = _joints(item, values.shape[2])
     if not present.any():
@@ -99,10 +105,11 @@ def sequence(
         present[cut],
         order,
         tuple(slots),
-        findings=tuple(
-            unseen.findings(
+        findings=(
+            *unseen.misplaced(values, shown, names, item),
+            *unseen.findings(
                 _cut(masks, cut), present[cut], hidden, names, item, strict_nan=settings.missing == "0"
-            )
+            ),
         ),
         unseen=hidden,
         score=None if score is None else np.where(shown, score, 0).astype(np.float32)[cut],

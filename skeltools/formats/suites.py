@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
-from skeltools.custom.clip_files import ClipFormat, Poses
+from schemas import RawDataError, SkeletonSpec, regular
+from skeltools.custom.clip_files import HEAD, ClipFormat, Poses
 from skeltools.custom.markers import poses_of_points
 from skeltools.custom.settings import Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
@@ -77,6 +77,19 @@ def _reader(
         return poses_of_points(table.labels, points, item, settings, spec, units=table.units)
 
     return read
+
+
+def _rate(find: Callable[[list[str], str], str], usual: str) -> Callable[[Path], float | None]:
+    def rate(file: Path) -> float | None:
+        """The frames per second in the rows of metadata. Raises ValueError or LookupError without them."""
+        with regular.open_file(file) as opened:
+            lines = opened.read(HEAD).decode("utf-8-sig", "replace").splitlines()
+        try:
+            return float(find(lines, _separator("\n".join(lines[:8]), usual)))
+        except csv.Error:
+            return None
+
+    return rate
 
 
 def _separator(text: str, usual: str) -> str:
@@ -159,8 +172,7 @@ def _whole(text: str) -> int | None:
 def _trc(lines: list[str], separator: str) -> _Table:
     """Rows: keys, values, marker names over three columns each, X1 Y1 Z1 ..., then numbers."""
     names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], separator)
-    keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], separator)
-    header = dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
+    header = _trc_header(lines[:names], separator)
     cells = _cells(lines[names], separator)
     columns = [place for place in range(2, len(cells)) if cells[place]]
     if any(later - place < 3 for place, later in itertools.pairwise(columns)):
@@ -171,10 +183,14 @@ def _trc(lines: list[str], separator: str) -> _Table:
     )
 
 
+def _trc_header(lines: list[str], separator: str) -> dict[str, str]:
+    keys = _row(lines, "DataRate", lambda cells: cells[:1] == ["DataRate"], separator)
+    return dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
+
+
 def _motive(lines: list[str], separator: str) -> _Table:
     """Rows: Type, Name and ID over every column, Rotation or Position, then Frame, Time, X, Y, Z, ..."""
-    header = _cells(lines[0], separator)
-    pairs = dict(zip(header[::2], header[1::2], strict=False))
+    pairs = _motive_header(lines, separator)
     names = _row(lines, "Name", lambda cells: "Name" in cells[:2], separator)
     axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], separator, names)
     kinds = _row(lines[:axes], "Position", lambda cells: "Position" in cells, separator, names)
@@ -190,13 +206,14 @@ def _motive(lines: list[str], separator: str) -> _Table:
     return _Table([label[place] for place in columns], columns, axes + 1, units, frames=frames)
 
 
+def _motive_header(lines: list[str], separator: str) -> dict[str, str]:
+    header = _cells(lines[0], separator)
+    return dict(zip(header[::2], header[1::2], strict=False))
+
+
 def _nexus(lines: list[str], separator: str) -> _Table:
     """Rows: Trajectories, the rate, names over three columns each, Frame, Sub Frame, X, Y, Z, ..., units."""
-    title = next(
-        row
-        for row, line in enumerate([*lines, "Trajectories"])
-        if line.strip(f" {separator}").casefold() == _SECTIONS[0]
-    )
+    title = _nexus_title(lines, separator)
     axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], separator, title)
     label, axis, unit = (_cells(lines[row], separator) for row in (axes - 1, axes, axes + 1))
     columns = [
@@ -212,6 +229,15 @@ def _nexus(lines: list[str], separator: str) -> _Table:
     return _Table([label[place] for place in columns], columns, start, units, stop)
 
 
+def _nexus_title(lines: list[str], separator: str) -> int:
+    """The row of the section with the markers, or the number of rows."""
+    return next(
+        row
+        for row, line in enumerate([*lines, "Trajectories"])
+        if line.strip(f" {separator}").casefold() == _SECTIONS[0]
+    )
+
+
 def _qualisys(lines: list[str], separator: str) -> _Table:
     """Rows: keys with values, including MARKER_NAMES, possibly titles, then three columns per marker.
 
@@ -219,7 +245,7 @@ def _qualisys(lines: list[str], separator: str) -> _Table:
     """
     names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], separator)
     labels = [cell for cell in _cells(lines[names], separator)[1:] if cell]
-    header = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, separator))}
+    header = _qualisys_header(lines[:names], separator)
     start = names + 1
     while start < len(lines) and not _is_number(lines[start].split(separator)[0]):
         start += 1
@@ -235,6 +261,10 @@ def _qualisys(lines: list[str], separator: str) -> _Table:
     return _Table(labels, columns, start, "mm", frames=frames)
 
 
+def _qualisys_header(lines: list[str], separator: str) -> dict[str, list[str]]:
+    return {cells[0]: cells[1:] for line in lines if (cells := _cells(line, separator))}
+
+
 def _is_number(text: str) -> bool:
     try:
         return bool(np.isfinite(float(text)))
@@ -242,9 +272,32 @@ def _is_number(text: str) -> bool:
         return False
 
 
+def _suite(
+    name: str,
+    suffixes: tuple[str, ...],
+    holds: Callable[[Path, bytes], bool],
+    find: Callable[[list[str], str], _Table],
+    rate: Callable[[list[str], str], str],
+    usual: str = ",",
+) -> ClipFormat:
+    return ClipFormat(name, suffixes, holds, _reader(find, usual), rate=_rate(rate, usual))
+
+
 SUITES = (
-    ClipFormat("trc", (".trc",), _starts_with(b"pathfiletype"), _reader(_trc, "\t")),
-    ClipFormat("motive", (".csv",), _starts_with(b"format version"), _reader(_motive, ",")),
-    ClipFormat("nexus", (".csv",), _has_sections, _reader(_nexus, ",")),
-    ClipFormat("qualisys", (".tsv", ".txt"), _starts_with(b"no_of_frames"), _reader(_qualisys, "\t")),
-)
+    _suite(
+        "trc", (".trc",), _starts_with(b"pathfiletype"), _trc,
+        lambda lines, separator: _trc_header(lines, separator)["DataRate"], "\t",
+    ),
+    _suite(
+        "motive", (".csv",), _starts_with(b"format version"), _motive,
+        lambda lines, separator: _motive_header(lines, separator)["Export Frame Rate"],
+    ),
+    _suite(
+        "nexus", (".csv",), _has_sections, _nexus,
+        lambda lines, separator: _cells(lines[_nexus_title(lines, separator) + 1], separator)[0],
+    ),
+    _suite(
+        "qualisys", (".tsv", ".txt"), _starts_with(b"no_of_frames"), _qualisys,
+        lambda lines, separator: _qualisys_header(lines, separator)["FREQUENCY"][0], "\t",
+    ),
+)  # fmt: skip

@@ -108,6 +108,13 @@ WRONG = {
 }
 
 
+def test_seconds_of_files_that_state_no_rate_need_fps(tmp_path: Path) -> None:
+    recording(tmp_path, labels="labels.csv", segments={"unit": "seconds"})
+    table(tmp_path, "id,start,end,label\nrec,0,2,walk\n")
+    with pytest.raises(ConfigError, match="states no rate: say how many frames a second has, by `fps`"):
+        custom.discover(tmp_path)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_rows_that_are_no_segment_are_findings_and_keep_their_place(tmp_path: Path, name: str) -> None:
     row, words = WRONG[name]
@@ -254,7 +261,6 @@ def test_files_whose_length_cannot_be_told_are_findings(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "seconds without fps": ({"segments": {"unit": "seconds"}}, "say how many frames a second has, by fps"),
     "seconds from 1": ({"segments": {"unit": "seconds", "first": 1}, "fps": 5}, "first and end are about"),
     "uncut without a table": ({"uncut": True}, "uncut keeps recordings whole"),
     "no length": ({"windows": {"stride": 3}}, "windows.length: is missing"),

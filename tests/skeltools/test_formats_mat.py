@@ -63,7 +63,9 @@ def test_the_only_array_of_numbers_lies_as_layout_says(tmp_path: Path, version: 
 def test_of_several_arrays_the_settings_name_one(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"one": poses(3), "two": poses(4)})
     own_data.settings(tmp_path)
-    with pytest.raises(RawDataError, match=r"it has one \(single .*Name it as `key`"):
+    with pytest.raises(
+        RawDataError, match=r"it has one \(single .*`key: two` in dataset\.yaml reads the largest"
+    ):
         own_data.read(tmp_path)
     own_data.settings(tmp_path, key="two")
     assert len(own_data.read(tmp_path).joints) == 4

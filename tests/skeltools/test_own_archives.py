@@ -207,6 +207,12 @@ def test_joints_of_which_nothing_tells_the_convention(tmp_path, joints, message)
         made("pyskl", write_pyskl(tmp_path / "a.pkl", joints=joints), tmp_path / "s")
 
 
+def test_an_archive_without_a_sample_that_can_be_used_says_so(tmp_path):
+    write_pickle(tmp_path / "a.pkl", [{"frame_dir": "a", "keypoint": None, "label": 0}])
+    with pytest.raises(UsageError, match="none of its samples can be used as it is, so its number of joints"):
+        made("pyskl", tmp_path / "a.pkl", tmp_path / "s")
+
+
 def test_usual_conventions_have_so_many_joints():
     assert {name: skeletons.load(name).num_joints for name in own.USUAL.values()} == {
         name: count for count, name in own.USUAL.items()

@@ -120,7 +120,7 @@ def test_names_and_labels_as_arrays_or_bytes(raw):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "\ud800", "a\nb", "a/b", "..\\b", "x" * 201, b"\xff\xfe", None, 7, ["x"], "\x00", ".skeleton"],
+    ["", "\ud800", "a\nb", "x" * 201, b"\xff\xfe", None, 7, ["x"], "\x00", ".skeleton"],
 )
 def test_unusable_names_are_findings(raw, name):
     relabel(raw, [*NAMES[:3], name, *NAMES[4:]], LABELS)
@@ -128,6 +128,14 @@ def test_unusable_names_are_findings(raw, name):
     assert problems(listing) == [("xsub/train_label.pkl", "sample 4", "unusable sample name")]
     assert len(listing.items) == len(NAMES) - 1
     listing.findings[0].model_dump_json()
+
+
+@pytest.mark.parametrize(("name", "id"), [("a/b", "a_b"), ("..\\b.skeleton", ".._b")])
+def test_slashes_in_names_are_underscores_in_ids(raw, name, id):
+    relabel(raw, [*NAMES[:3], name, *NAMES[4:]], LABELS)
+    listing = crossclr.discover(raw)
+    assert listing.findings == ()
+    assert id in {item.id for item in listing.items}
 
 
 @pytest.mark.parametrize("label", [-1, 2**15, 2**70, 1.5, "3", None, True])

@@ -409,7 +409,12 @@ def npy_bytes(array: np.ndarray, *, claims: bytes = b"", instead: bytes = b"") -
 HUGE = npy_bytes(poses(9), claims=b"(9, 1, 25, 3), }     ", instead=b"(999999999, 25, 3), }")
 LONG, HEAD = {"csv": {"form": "long"}}, b"frame,joint,x,y,z\n"
 BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
-    "objects": ("a.npy", npy_bytes(np.array([{}, []], dtype=object)), {}, "array of objects"),
+    "objects": (
+        "a.npy",
+        npy_bytes(np.array([{}, []], dtype=object)),
+        {},
+        "array of objects, which would be unpickled. Where you trust the file, numpy.load(file, allow_pickle",
+    ),
     "truncated": ("a.npy", npy_bytes(poses(9))[:-8], {}, "bytes"),
     "huge": ("a.npy", HUGE, {}, "takes 299999999700 bytes, but 2700 are there"),
     "no npy": ("a.npy", b"text", {}, "cannot be read"),
@@ -451,10 +456,16 @@ def test_bad_files_are_one_line_that_names_the_file(tmp_path: Path, name: str) -
 
 
 def test_arrays_that_are_not_there_are_told_with_those_that_are(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", one=poses(3), two=poses(3))
-    settings(tmp_path)
-    with pytest.raises(RawDataError, match=r"expected one array, found one, two\. Name it as `key`"):
-        read(tmp_path)
+    np.savez(tmp_path / "a.npz", one=np.float64(30), two=poses(3))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.update({"one": np.float64(30), "two": poses(3)})
+    for name in ("a.npz", "b.h5"):
+        settings(tmp_path, files=name)
+        with pytest.raises(
+            RawDataError, match=r"expected one array, found one, two; `key: two` in dataset\.yaml reads"
+        ):
+            read(tmp_path)
+    (tmp_path / "b.h5").unlink()
     settings(tmp_path, key="three")
     with pytest.raises(RawDataError, match="has no array 'three'; it has one, two"):
         read(tmp_path)

@@ -12,6 +12,17 @@ from skeltools.custom.registry import EXPORTS
 from tests.skeltools import own_data
 
 
+@pytest.mark.parametrize("suffix", [".pkl", ".pickle"])
+def test_pickles_are_read_as_archives_or_opened_where_they_are_trusted(suffix: str) -> None:
+    for words in (
+        "--from pyskl --raw FILE",
+        "--from crossclr",
+        "pickle.load",
+        "numpy.save(clip + '.npy', array)",
+    ):
+        assert words in EXPORTS[suffix]
+
+
 @pytest.mark.parametrize("suffix", EXPORTS)
 def test_the_way_out_is_named(tmp_path: Path, suffix: str) -> None:
     own_data.settings(tmp_path)

@@ -32,7 +32,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "manifest of another form": (lambda file: file.attrs.__setitem__("manifest", "{}"), "manifest"),
     "no ids": (lambda file: file.__delitem__("samples/id"), "no column samples/id"),
     "an id twice": (lambda file: file["samples/id"].__setitem__(1, NAMES[0]), "an id is unusable"),
-    "an id of a slash": (lambda file: file["samples/id"].__setitem__(1, "a/b"), "an id is unusable"),
+    "an id of two lines": (lambda file: file["samples/id"].__setitem__(1, "a\nb"), "an id is unusable"),
     "no offsets": (lambda file: file.__delitem__(f"sequences/{NATIVE}/offsets"), "no column"),
     "falling offsets": (
         lambda file: file[f"sequences/{NATIVE}/offsets"].__setitem__(1, 10**6),

@@ -35,6 +35,20 @@ def test_pyskl_pickle(tmp_path, protocol):
             check(pyskl.read(item), item.id)
 
 
+def test_names_with_slashes_are_ids_as_of_folders_and_in_splits(tmp_path):
+    content = pyskl_content(CLIPS)
+    content["annotations"][3]["frame_dir"] = f"deep/{NAMES[3]}"
+    content["annotations"][4]["frame_dir"] = f"deep\\{NAMES[4]}.skeleton"
+    content["split"] = {"xsub_train": [f"deep/{NAMES[3]}"], "xsub_val": [f"deep\\{NAMES[4]}", NAMES[0]]}
+    listing = pyskl.discover(write_pickle(tmp_path / "x.pkl", content))
+    assert listing.findings == ()
+    three, four = f"deep_{NAMES[3]}", f"deep_{NAMES[4]}"
+    assert {three, four} < {item.id for item in listing.items}
+    assert listing.halves == {"xsub": {three: 1, four: 2, NAMES[0]: 2}}
+    (item,) = (item for item in listing.items if item.id == three)
+    np.testing.assert_array_equal(pyskl.read(item).joints, CLIPS[NAMES[3]])
+
+
 def spoil(**changes: Any) -> dict[str, Any]:
     """The content with a changed annotation 3; a key of None is removed."""
     content = pyskl_content(CLIPS)
