@@ -170,9 +170,9 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
     score = None if poses.score is None else poses.score[taken]
     track = None if poses.track is None else poses.track[taken]
     numbers = None if poses.numbers is None else poses.numbers[taken]
-    told = (*poses.findings, *_of_numbers(window, poses, item, settings))
+    noticed = (*poses.findings, *_of_numbers(window, poses, item, settings))
     return replace(
-        poses, values=poses.values[taken], score=score, track=track, numbers=numbers, findings=told
+        poses, values=poses.values[taken], score=score, track=track, numbers=numbers, findings=noticed
     )
 
 

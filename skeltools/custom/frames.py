@@ -15,6 +15,8 @@ from skeltools.raw_items import MAX_BYTES, RawItem, finding
 
 LONGEST = 10
 """Gaps that would make a clip more than this many times as long as the frames it has are closed."""
+_UNKNOWN = {"", "-1", "nan", "na", "none", "null"}
+"""What a column of people holds where a tracker did not know whose pose it is."""
 EXACT = 2**53
 """Whole numbers up to this one are exact as float64."""
 
@@ -42,11 +44,14 @@ def placed(rows: Rows, item: RawItem) -> Poses:
 
     The lowest number is the first frame, and the greatest common divisor of the differences is one frame, so
     that 0, 2, 4, ... are consecutive. Times, which are not whole, and numbers with gaps that would make the
-    clip ``LONGEST`` times as long only give the order. Several people become tracks. Raises RawDataError for
-    two rows of a frame without a column that says whose they are, and for too many people.
+    clip ``LONGEST`` times as long only give the order. Several people become tracks; where some rows do not
+    say whose they are, all are linked by position. Raises RawDataError for two rows of a frame without a
+    column that says whose they are, and for too many people.
     """
     known = {name: number for number, name in enumerate(dict.fromkeys(rows.people))}
     who = np.array([known[name] for name in rows.people] or [0] * len(rows.numbers), dtype=np.int64)
+    nobody = np.array([name.casefold() in _UNKNOWN for name in rows.people] or [False] * len(who))
+    who[nobody] = len(known) + np.arange(nobody.sum())  # each may be anybody
     order = np.lexsort((who, rows.numbers))
     order, findings = _once(order, who, rows, item)
     findings += _sorted(order, who, rows, item)
@@ -60,8 +65,8 @@ def placed(rows: Rows, item: RawItem) -> Poses:
     whole = np.full((length, bodies, *values.shape[1:]), np.nan)
     whole[frames, place] = values
     whole = whole.reshape(length, -1, *values.shape[2:])
-    if len(known) < 2:
-        return Poses(whole, numbers=numbers, findings=tuple(findings))
+    if len(known) < 2 or nobody.any():
+        return Poses(whole, linked=bodies == 1, numbers=numbers, findings=tuple(findings))
     track = np.full((length, bodies), -1)
     track[frames, place] = who
     return Poses(whole, linked=False, track=track, numbers=numbers, findings=tuple(findings))

@@ -161,6 +161,8 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Po
         for role in _ROLES
         if (name := settings.csv.columns.get(role)) is not None
     }
+    if len(set(given.values())) < len(given):
+        raise wrong(item, "`csv.columns` names one column as frame and as body")
     aside = (*_clip_columns(table, item, settings.csv), *given.values())
     span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
     columns_left = [column for column in span if column not in aside]
@@ -169,6 +171,7 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Po
     by_name = not settings.csv.by_order and len(layout) == 2 and "C" in layout[1]
     by_name &= len(columns_left) <= _WIDEST
     if len(layout) < 2 or layout[0] not in ("T", "TM", "MT"):
+        _check_one_person(table, given, columns_left, item, settings)
         return Poses(_laid_out(table, columns_left, item, settings, joints, by_name=by_name))
     header = _named(table, columns_left, item, settings, joints) if by_name else None
     roles = _roles(table, header, columns_left, settings, by_name=by_name) | given
@@ -181,6 +184,22 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Po
         columns_left = [column for column in columns_left if column not in roles.values()]
         values = _laid_out(table, columns_left, item, settings, joints, by_name=by_name)
     return _in_frames(values, table, roles, columns_left, item, settings)
+
+
+def _check_one_person(
+    table: Table, given: Mapping[str, int], columns_left: Sequence[int], item: RawItem, settings: Settings
+) -> None:
+    """Raises RawDataError where other columns would place rows that are not whole poses."""
+    layout = settings.layout or layouts.DEFAULT
+    instead = "write `csv: {form: long}` with a column that names the joints, or a row per frame"
+    if given:
+        raise wrong(
+            item, f"`csv.columns` places rows of whole poses, layout '{layout}' has others: {instead}"
+        )
+    roles = _roles(table, None, columns_left, settings, by_name=True)
+    people = set(_cells(table, roles["body"])) if "body" in roles and "M" not in layout else set()
+    if len(people) > 1:
+        raise wrong(item, f"has rows of {len(people)} people, layout '{layout}' is of one: {instead}")
 
 
 def _laid_out(
@@ -495,9 +514,10 @@ def _in_frames(
         people = []
     if numbers is None:
         if people and len(set(people)) > 1:
+            why = "".join(f" ({each.place}: {each.detail})" for each in findings)
             raise wrong(
                 item,
-                f"has rows of {len(set(people))} people, but no frame numbers: which rows are of one frame? "
+                f"has rows of {len(set(people))} people, but no frame numbers{why}: which are of one frame? "
                 "`csv: {columns: {frame: NAME}}` names the column of frames or times, "
                 "`csv: {columns: {body: null}}` takes all rows for one person's",
             )
@@ -536,7 +556,7 @@ def _numbers(
     cells = _cells(table, roles["frame"])
     read = [delimited.number(cell, table.decimal) for cell in cells]
     numbers = np.array([np.nan if value is None else value for value in read])
-    good = np.isfinite(numbers) if given else frames.are_whole(numbers)
+    good = np.abs(numbers) <= frames.EXACT if given else frames.are_whole(numbers)
     if good.all():
         return numbers, ()
     row = int(np.argmin(good))
@@ -548,10 +568,22 @@ def _numbers(
     )
 
 
+_TRIED = 8
+"""Most columns that are read whole to find what they hold; more take seconds in a table of many."""
+
+
 def _candidate(table: Table, numbers: NDArray[np.float64], used: Collection[int]) -> str:
     """The first other column that tells the rows of each frame apart, as `csv.columns` calls it."""
-    for column in range(table.width) if len(np.unique(numbers)) < len(numbers) else ():
-        cells = _cells(table, column) if column not in used else []
+    each, counts = np.unique(numbers, return_counts=True)
+    repeated = each[counts > 1]
+    if not repeated.size:
+        return "NAME"
+    sample = [table.fields(table.lines[row]) for row in np.flatnonzero(numbers == repeated[0])]
+    apart = [
+        n for n in range(table.width) if n not in used and len({row[n] for row in sample}) == len(sample)
+    ]
+    for column in apart[:_TRIED]:
+        cells = _cells(table, column)
         if len(set(zip(numbers.tolist(), cells, strict=False))) == len(numbers) > len(set(cells)):
             name = table.header[-1][column].strip() if table.header else ""
             return name or str(column + 1)
@@ -564,7 +596,9 @@ def _guessed(values: NDArray[np.float64], table: Table, used: Collection[int], s
     made = Poses(values)
     if settings.labels is None or table.header or len(values) != len(table.lines):
         return made
-    for column in sorted(set(range(table.width)) - set(used)):
+    first, last = (table.fields(table.lines[row]) for row in (0, -1))
+    others = [n for n in range(table.width) if n not in used and first[n].isdigit() and last[n].isdigit()]
+    for column in others[:_TRIED]:
         numbers = np.array([delimited.number(cell, table.decimal) for cell in _cells(table, column)], float)
         if frames.are_whole(numbers).all() and (np.diff(numbers) >= 0).all() and numbers[0] < numbers[-1]:
             setting = f"`csv: {{columns: {{frame: {column + 1}}}}}`"

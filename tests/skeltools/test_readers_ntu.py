@@ -274,7 +274,7 @@ def test_any_damage_gives_a_sequence_or_an_error_and_both_parsers_agree(
 ) -> None:
     quick, careful = (
         ntu_text._parse_quickly(data),
-        outcome(lambda d: ntu_text._parse_carefully(d, None), data),
+        outcome(lambda d: ntu_text._parse_carefully(d, None, ntu_text.JOINTS), data),
     )
     if quick is not None:
         assert isinstance(careful, ntu_text.Bodies)

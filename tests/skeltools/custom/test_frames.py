@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +334,66 @@ def test_visibility_is_a_score(tmp_path: Path) -> None:
         clip = read(tmp_path, "\n".join([named, *lines(array)]), coordinates="xyzs")
         assert clip.unseen is not None
         assert np.argwhere(clip.unseen).tolist() == [[3, 0, 1]]
+
+
+# ---- what a trial found ------------------------------------------------------------------------------------
+
+
+def test_people_of_whom_some_are_not_known_are_linked_by_position(tmp_path: Path) -> None:
+    still = np.arange(15).reshape(5, 3) / 10
+    rows = [f"{t},{who},{lines(still[None] + m)[0]}" for t in range(8) for m, who in enumerate(("", "b"))]
+    clip = read(tmp_path, "\n".join([f"frame,person,{NAMED}", *rows]), bodies=2)
+    np.testing.assert_allclose(clip.joints, np.stack([still + 1, still])[None].repeat(8, axis=0), atol=1e-6)
+    alone = [f"{n},{'' if n % 2 else 7},{row}" for n, row in enumerate(ROWS)]
+    clip = read(tmp_path, "\n".join([f"frame,person,{NAMED}", *alone]), bodies=2)
+    assert clip.present.shape == (12, 1)
+    np.testing.assert_array_equal(clip.joints[:, 0], ONE.reshape(12, -1, 3).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"frame": 1, "body": 2}, r"`csv.columns` places rows of whole poses, layout 'TV C' has others"),
+        ({}, r"has rows of 2 people, layout 'TV C' is of one: write `csv: \{form: long\}`"),
+    ],
+)
+def test_rows_of_joints_are_not_placed(tmp_path: Path, columns: dict[str, int], message: str) -> None:
+    joints = [
+        f"{t},{who},{x},{y},{z}"
+        for t in range(4)
+        for who in "ab"
+        for x, y, z in np.arange(len(JOINTS) * 3).reshape(-1, 3)
+    ]
+    with pytest.raises(RawDataError, match=message):
+        read(
+            tmp_path,
+            "\n".join(["frame,person,x,y,z", *joints]),
+            layout="TV C",
+            csv={"form": "wide", "columns": columns},
+        )
+
+
+def test_one_column_is_not_both(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match="names one column as frame and as body"):
+        read(tmp_path, table(range(12)), csv={"columns": {"frame": 1, "body": "frame"}})
+
+
+def test_numbers_beyond_those_that_are_exact_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match="is no frame number"):
+        read(tmp_path, table(range(10**17, 10**17 + 12)), csv={"columns": {"frame": "frame"}})
+
+
+def test_why_frame_numbers_were_not_used_is_said_where_they_are_needed(tmp_path: Path) -> None:
+    text = of_people((3, 5)).replace("\n7,3,", "\n,3,", 1)
+    with pytest.raises(RawDataError, match=r"no frame numbers \(line \d+: '' is no frame number\)"):
+        read(tmp_path, text, bodies=2)
+
+
+def test_a_wide_table_of_frames_twice_is_refused_soon(tmp_path: Path) -> None:
+    more = ",".join(["0.5"] * 400)
+    rows = [f"{n // 2},{row},{more}" for n, row in enumerate(ROWS * 100)]
+    text = "\n".join([f"frame,{NAMED},{','.join(f'o{n}' for n in range(400))}", *rows])
+    started = time.process_time()
+    with pytest.raises(RawDataError, match="has different poses"):
+        read(tmp_path, text)
+    assert time.process_time() - started < 2
