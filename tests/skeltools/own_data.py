@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from schemas import RawDataError, SkelError
 from skeltools import custom
 from skeltools.sequence import SkeletonSequence
+from tests.skeltools import fuzzing
 from tests.skeltools.raw_files import poses
 
 BASE: dict[str, Any] = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
@@ -37,3 +40,22 @@ def clips(folder: Path, *names: str) -> Path:
 def read(folder: Path) -> SkeletonSequence:
     (item,) = custom.discover(folder).items
     return custom.read(pickle.loads(pickle.dumps(item)))
+
+
+def odd_values_are_refused_or_sound(folder: Path, path: Path) -> None:
+    """Read a JSON file below ``folder`` 150 times, with values changed at random."""
+    original, rng = path.read_text(), np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(150):
+        path.write_text(json.dumps(fuzzing.changed_json(json.loads(original), rng)))
+        try:
+            clips = [custom.read(item) for item in custom.discover(folder).items]
+        except SkelError as error:
+            outcomes.add(type(error))
+            continue
+        outcomes.add(bool)
+        for clip in clips:
+            assert np.isfinite(clip.joints).all()
+            assert clip.present.any()
+            assert clip.frames < 10_000
+    assert outcomes >= {bool, RawDataError}
