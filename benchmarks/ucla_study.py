@@ -5,12 +5,11 @@
 Variants are compared on people held out of the training half: of its clips (cameras 1 and 2), those of
 subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only what is chosen there is then
 measured on the published split (``--part final``). ``--part families`` trains other methods beside
-SkeletonCLR. ``--part labels`` takes the joint runs of ``final`` and
-compares finetuning and semi-supervised training with the same from random weights, by McNemar's test.
-``--part ceiling`` trains on all labels for longer, also other streams and encoders. Each
-run takes one thread, ``--jobs`` of them run at a time; finished runs of the work folder are not repeated.
-Figures are of the last epoch. The tables go to benchmarks/results/: ucla_factors.json,
-ucla_final_EPOCHS.json, ucla_families.json, ucla_labels_EPOCHS.json and ucla_ceiling.json.
+SkeletonCLR. ``--part labels`` takes the joint runs of ``final`` and compares finetuning and semi-supervised
+training with the same from random weights, by McNemar's test. ``--part ceiling`` trains on all labels for
+longer, also other streams and encoders. Each run takes one thread, ``--jobs`` of them run at a time; finished
+runs of the work folder are not repeated. Figures are of the last epoch. The tables go to benchmarks/results/:
+ucla_factors.json, ucla_final_EPOCHS.json, ucla_families.json, ucla_labels_EPOCHS.json and ucla_ceiling.json.
 docs/results/reproducing.md says where the data set is.
 """
 
@@ -246,9 +245,8 @@ def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
             rows = [{"row": name, "seed": seed, **row} for row in with_labels(work, folder, *LABELS[name])]
             figures.write_text(json.dumps(rows, indent=2) + "\n")
 
-    many.do_all(
-        run, [(name, seed) for name in options.rows for seed in range(options.seeds)], jobs=options.jobs
-    )
+    wanted = [(name, seed) for name in LABELS if name in options.rows for seed in range(options.seeds)]
+    many.do_all(run, wanted, jobs=options.jobs)
     paths = sorted(measured.glob(f"{epochs}-*.json"))
     rows = [row for path in paths for row in json.loads(path.read_text())]
     for row in rows:

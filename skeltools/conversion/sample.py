@@ -188,7 +188,7 @@ def file_of(item: RawItem) -> str:
 
 def _unreadable(item: RawItem, error: RawDataError) -> Finding:
     advice = f". {error.remedy}" if error.remedy else ""
-    place, detail = "", " ".join(f"{error.message}{advice}".split())
+    place, detail = "", " ".join(f"{error.message.rstrip('.')}{advice}".split())
     if match := re.match(r"(line \d+|frame \d+): ", detail):
         place, detail = match[1], detail[match.end() :]
     problem = NEVER_SEEN if isinstance(error, NeverSeenError) else UNREADABLE

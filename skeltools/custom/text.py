@@ -171,8 +171,22 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Po
     by_name = not settings.csv.by_order and len(layout) == 2 and "C" in layout[1]
     by_name &= len(columns_left) <= _WIDEST
     if len(layout) < 2 or layout[0] not in ("T", "TM", "MT"):
-        _check_one_person(table, given, columns_left, item, settings)
-        return Poses(_laid_out(table, columns_left, item, settings, joints, by_name=by_name))
+        instead = "write `csv: {form: long}` with a column that names the joints, or a row per frame"
+        if given:
+            raise wrong(
+                item,
+                f"`csv.columns` places rows of whole poses, layout '{settings.layout}' has others: {instead}",
+            )
+        values = _laid_out(table, columns_left, item, settings, joints, by_name=by_name)
+        roles = _roles(table, None, columns_left, settings, by_name=True)
+        people = (
+            set(_cells(table, roles["body"])) if "body" in roles and "M" not in "".join(layout) else set()
+        )
+        if len(people) > 1:
+            raise wrong(
+                item, f"has rows of {len(people)} people, layout '{settings.layout}' is of one: {instead}"
+            )
+        return Poses(values)
     header = _named(table, columns_left, item, settings, joints) if by_name else None
     roles = _roles(table, header, columns_left, settings, by_name=by_name) | given
     if layout[0] != "T" and "body" in roles:
@@ -184,22 +198,6 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> Po
         columns_left = [column for column in columns_left if column not in roles.values()]
         values = _laid_out(table, columns_left, item, settings, joints, by_name=by_name)
     return _in_frames(values, table, roles, columns_left, item, settings)
-
-
-def _check_one_person(
-    table: Table, given: Mapping[str, int], columns_left: Sequence[int], item: RawItem, settings: Settings
-) -> None:
-    """Raises RawDataError where other columns would place rows that are not whole poses."""
-    layout = settings.layout or layouts.DEFAULT
-    instead = "write `csv: {form: long}` with a column that names the joints, or a row per frame"
-    if given:
-        raise wrong(
-            item, f"`csv.columns` places rows of whole poses, layout '{layout}' has others: {instead}"
-        )
-    roles = _roles(table, None, columns_left, settings, by_name=True)
-    people = set(_cells(table, roles["body"])) if "body" in roles and "M" not in layout else set()
-    if len(people) > 1:
-        raise wrong(item, f"has rows of {len(people)} people, layout '{layout}' is of one: {instead}")
 
 
 def _laid_out(
@@ -556,9 +554,9 @@ def _numbers(
     cells = _cells(table, roles["frame"])
     read = [delimited.number(cell, table.decimal) for cell in cells]
     numbers = np.array([np.nan if value is None else value for value in read])
-    good = np.abs(numbers) <= frames.EXACT if given else frames.are_whole(numbers)
+    good = np.isfinite(numbers) if given else frames.are_whole(numbers)
     if good.all():
-        return numbers, ()
+        return numbers if np.abs(numbers).max(initial=0) < frames.EXACT else _ranks(cells, numbers), ()
     row = int(np.argmin(good))
     place, what = f"line {table.places[row]}", f"'{cells[row][:20]}' is no frame number"
     if given:
@@ -566,6 +564,14 @@ def _numbers(
     return None, (
         finding(item, "frame numbers not used", place=place, detail=what, action="rows taken in their order"),
     )
+
+
+def _ranks(cells: Sequence[str], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The order of numbers that float64 does not tell apart, such as nanoseconds since 1970; as times, which
+    are not whole, since they only give the order."""
+    exact = [int(cell) if cell.isdecimal() else number for cell, number in zip(cells, numbers, strict=True)]
+    place = {value: rank for rank, value in enumerate(sorted(set(exact)))}
+    return np.array([place[value] + 0.5 for value in exact])
 
 
 _TRIED = 8

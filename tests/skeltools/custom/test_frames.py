@@ -336,7 +336,7 @@ def test_visibility_is_a_score(tmp_path: Path) -> None:
         assert np.argwhere(clip.unseen).tolist() == [[3, 0, 1]]
 
 
-# ---- what a trial found ------------------------------------------------------------------------------------
+# ---- tables that are not what they seem --------------------------------------------------------------------
 
 
 def test_people_of_whom_some_are_not_known_are_linked_by_position(tmp_path: Path) -> None:
@@ -378,9 +378,21 @@ def test_one_column_is_not_both(tmp_path: Path) -> None:
         read(tmp_path, table(range(12)), csv={"columns": {"frame": 1, "body": "frame"}})
 
 
-def test_numbers_beyond_those_that_are_exact_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RawDataError, match="is no frame number"):
-        read(tmp_path, table(range(10**17, 10**17 + 12)), csv={"columns": {"frame": "frame"}})
+def test_nanoseconds_since_1970_give_the_order(tmp_path: Path) -> None:
+    times = [1_700_000_000_000_000_000 + 7 * n for n in range(12)]  # float64 has steps of 256 there
+    rows = [f"{time},{who},{row}" for time, row in zip(times, ROWS, strict=True) for who in "ab"]
+    text = "\n".join([f"stamp,person,{NAMED}", *reversed(rows)])
+    clip = read(tmp_path, text, bodies=2, csv={"columns": {"frame": "stamp"}})
+    assert clip.present.all()
+    for body in (0, 1):
+        np.testing.assert_array_equal(clip.joints[:, body], ONE.reshape(12, -1, 3).astype(np.float32))
+
+
+def test_a_short_row_of_joints_is_a_sentence(tmp_path: Path) -> None:
+    rows = [f"{t},a,{joint},0,0" for t in range(4) for joint in range(len(JOINTS))]
+    text = "\n".join(["x,y,z,frame,person", *rows[:-1], "1,2"])
+    with pytest.raises(RawDataError):
+        read(tmp_path, text, layout="TV C", csv={"form": "wide"})
 
 
 def test_why_frame_numbers_were_not_used_is_said_where_they_are_needed(tmp_path: Path) -> None:
